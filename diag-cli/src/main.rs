@@ -1,0 +1,3 @@
+//! The command `diag-cli`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The HTTP endpoints of diag, on axum.

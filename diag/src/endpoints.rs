@@ -1,0 +1,20 @@
+//! Paths of the HTTP contract, shared by the server and its clients.
+
+/// Index of the pprof endpoints. All pprof paths begin with it.
+pub const PPROF_INDEX: &str = "/debug/pprof/";
+/// Live heap and allocation totals; the default sample type is `inuse_space`.
+pub const PPROF_HEAP: &str = "/debug/pprof/heap";
+/// The same samples; the default sample type is `alloc_space`.
+pub const PPROF_ALLOCS: &str = "/debug/pprof/allocs";
+/// Arguments of the process, separated by NUL.
+pub const PPROF_CMDLINE: &str = "/debug/pprof/cmdline";
+/// Names of addresses, as pprof's symbolz protocol asks.
+pub const PPROF_SYMBOL: &str = "/debug/pprof/symbol";
+/// Browser UI.
+pub const UI: &str = "/debug/diag/";
+/// What runs, what does not, and why; JSON.
+pub const API_STATUS: &str = "/debug/diag/api/v1/status";
+/// The memory waterline; JSON, or a table with `format=text`.
+pub const API_MEMORY: &str = "/debug/diag/api/v1/memory";
+/// A flame graph of the process; SVG.
+pub const API_FLAMEGRAPH: &str = "/debug/diag/api/v1/flamegraph";

@@ -1,0 +1,15 @@
+//! Memory-leak and profiling diagnostics that live inside a Rust service.
+
+#[cfg(feature = "heap")]
+mod config;
+pub mod endpoints;
+#[cfg(feature = "heap")]
+mod face;
+#[cfg(feature = "heap")]
+pub mod heap;
+pub mod profile;
+
+#[cfg(feature = "heap")]
+pub use config::Config;
+#[cfg(feature = "heap")]
+pub use face::{Builder, Diag, Error, Problem, Status};

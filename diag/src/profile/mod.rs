@@ -1,0 +1,19 @@
+//! The profile model, its codecs and its operations. Pure: no clock, no IO, no globals.
+//!
+//! [`Profile`] is the one type in the middle. Collectors and parsers make one through [`ProfileBuilder`]; everything
+//! else borrows it. Conventions of order, units and addresses are stated once, in the documentation of [`Profile`]'s
+//! module file `model.rs`.
+
+mod builder;
+mod error;
+mod ids;
+mod intern;
+mod model;
+
+pub use builder::ProfileBuilder;
+pub use error::ProfileError;
+pub use ids::{FunctionId, LabelSetId, LocationId, MappingId, StackId, StrId};
+pub use model::{
+    Function, Label, LabelValue, Line, Location, Loss, Mapping, MappingSymbols, Meta, Period, Profile,
+    Sample, ValueType,
+};

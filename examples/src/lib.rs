@@ -1,0 +1,1 @@
+//! Leaky programs, their innocent twins, and three ways to embed `diag`.

@@ -1,0 +1,1 @@
+//! Profiles as SVG and HTML flame graphs, drawn with inferno.
