@@ -10,4 +10,22 @@ pub enum ProfileError {
         /// Which rule is broken.
         what: &'static str,
     },
+    /// The profile has no such column.
+    #[error("the profile has no sample type {wanted}; it has {available}")]
+    NoSampleType {
+        /// What was asked for.
+        wanted: String,
+        /// What there is, `kind/unit` joined by commas.
+        available: String,
+    },
+    /// Two profiles do not count the same things.
+    #[error(
+        "the profiles do not count the same: one has {one}; the other has {other}; choose profiles of one kind"
+    )]
+    SampleTypesDiffer {
+        /// Sample types of the first, `kind/unit` joined by commas.
+        one: String,
+        /// Sample types of the other.
+        other: String,
+    },
 }

@@ -6,13 +6,20 @@
 
 mod builder;
 mod error;
+pub mod frames;
 mod ids;
 mod intern;
+mod keys;
 mod model;
+mod select;
+#[cfg(test)]
+mod testing;
+pub mod tree;
 
 pub use builder::ProfileBuilder;
 pub use error::ProfileError;
 pub use ids::{FunctionId, LabelSetId, LocationId, MappingId, StackId, StrId};
+pub use keys::Grouping;
 pub use model::{
     Function, Label, LabelValue, Line, Location, Loss, Mapping, MappingSymbols, Meta, Period, Profile,
     Sample, ValueType,
