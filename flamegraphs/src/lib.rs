@@ -1,1 +1,130 @@
-//! Profiles as SVG and HTML flame graphs, drawn with inferno.
+//! Profiles as SVG and single-file HTML flame graphs, drawn with inferno.
+//!
+//! Pure: a [`Profile`](diag::profile::Profile) goes in, a text comes out; no clock, no IO, no network reference in
+//! the output. The steps, one module each: `tree` folds samples into a call tree, `budget` keeps the heaviest frames
+//! and sums up the rest, `svg` lets inferno lay them out and then puts names, values and colours on the result,
+//! `html` wraps it into a page.
+//!
+//! Widths are proportional to values, in the sample type's unit. Nothing vanishes silently: frames beyond the budget
+//! and the middle of over-deep stacks become frames that say so, and the profile's losses stand in the caption.
+//! In a difference, stacks that vanished are drawn as well as those that grew.
+//!
+//! Names of functions, files and targets are untrusted: control and direction-changing characters are shown as
+//! escapes, long names are cut in the middle, and everything is escaped as XML.
+
+mod budget;
+mod caption;
+mod error;
+mod hover;
+mod html;
+mod message;
+mod names;
+mod options;
+mod origin;
+mod paint;
+mod svg;
+mod time;
+mod tree;
+pub mod units;
+
+pub use error::Error;
+pub use options::{Colors, DiffWidth, Direction, Options, StackOrder};
+
+use caption::Caption;
+use diag::profile::Profile;
+use tree::{Mode, Tree};
+
+/// A flame graph of one sample type as a self-contained SVG with search and zoom.
+///
+/// A profile without samples gives a picture that says so. A profile with negative values, which is what a delta is,
+/// is drawn as a difference: width is the amount of change.
+///
+/// # Errors
+/// [`Error::NoSuchType`] lists the sample types there are; [`Error::Draw`] when inferno refuses.
+pub fn render_svg(profile: &Profile, options: &Options) -> Result<String, Error> {
+    Ok(single(profile, options)?.svg(options)?)
+}
+
+/// The same as one offline HTML page: caption, search box, legend and the picture.
+///
+/// # Errors
+/// As [`render_svg`].
+pub fn render_html(profile: &Profile, options: &Options) -> Result<String, Error> {
+    Ok(single(profile, options)?.html(options)?)
+}
+
+/// A flame graph of what changed from `base` to `new`. Grown stacks are orange, shrunk ones blue, vanished ones
+/// blue and hatched; the sign is in the text as well.
+///
+/// Sample types are matched by kind; `options.type_index` counts in `new`.
+///
+/// # Errors
+/// As [`render_svg`]; [`Error::NoSuchTypeInBase`] when `base` lacks the kind.
+pub fn render_diff_svg(base: &Profile, new: &Profile, options: &Options) -> Result<String, Error> {
+    Ok(difference(base, new, options)?.svg(options)?)
+}
+
+/// The difference as one offline HTML page.
+///
+/// # Errors
+/// As [`render_diff_svg`].
+pub fn render_diff_html(base: &Profile, new: &Profile, options: &Options) -> Result<String, Error> {
+    Ok(difference(base, new, options)?.html(options)?)
+}
+
+/// What is to be drawn, before a format is chosen.
+struct Picture {
+    tree: Tree,
+    caption: Caption,
+}
+
+impl Picture {
+    fn svg(&self, options: &Options) -> Result<String, Error> {
+        match self.layout(options) {
+            Some(frames) => {
+                svg::render(&self.tree, &frames, &self.caption.clone().drawn(&self.tree, &frames), options)
+            }
+            None => Ok(message::svg(&self.caption)),
+        }
+    }
+
+    fn html(&self, options: &Options) -> Result<String, Error> {
+        match self.layout(options) {
+            Some(frames) => {
+                html::render(&self.tree, &frames, &self.caption.clone().drawn(&self.tree, &frames), options)
+            }
+            None => Ok(html::message(&self.caption)),
+        }
+    }
+
+    /// `None` when there is nothing to draw.
+    fn layout(&self, options: &Options) -> Option<Vec<budget::Frame>> {
+        (self.tree.root().width > 0).then(|| budget::choose(&self.tree, options.frame_budget))
+    }
+}
+
+fn single(profile: &Profile, options: &Options) -> Result<Picture, Error> {
+    let column = options.type_index.unwrap_or_else(|| profile.default_sample_type());
+    let columns = caption::columns(profile, column)?;
+    let mut tree = Tree::new(options, columns.clone());
+    tree.add(profile, column, columns.companion_index(profile), tree::Side::New);
+    let mode = if tree.has_negative() { Mode::Signed } else { Mode::Single };
+    tree.finish(mode);
+    let caption = Caption::single(profile, &tree, options);
+    Ok(Picture { tree, caption })
+}
+
+fn difference(base: &Profile, new: &Profile, options: &Options) -> Result<Picture, Error> {
+    let column = options.type_index.unwrap_or_else(|| new.default_sample_type());
+    let columns = caption::columns(new, column)?;
+    let base_column = base.sample_type_index(&columns.value.kind).ok_or_else(|| Error::NoSuchTypeInBase {
+        kind: columns.value.kind.clone(),
+        types: error::list(base.sample_types()),
+    })?;
+    let mut tree = Tree::new(options, columns.clone());
+    tree.add(base, base_column, columns.companion_index(base), tree::Side::Base);
+    tree.add(new, column, columns.companion_index(new), tree::Side::New);
+    tree.finish(Mode::Diff(options.diff_width));
+    let caption = Caption::difference(base, new, &tree, options);
+    Ok(Picture { tree, caption })
+}

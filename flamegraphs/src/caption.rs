@@ -1,0 +1,289 @@
+//! The words around a picture: title, subtitle, legend, and notes on sampling, losses and what is not drawn.
+
+use diag::profile::{Meta, Profile, ValueType};
+
+use crate::budget::{Frame, Kind};
+use crate::error::{Error, list};
+use crate::names;
+use crate::options::{Colors, DiffWidth, Options, StackOrder};
+use crate::origin::Origin;
+use crate::paint;
+use crate::time::utc;
+use crate::tree::{Mode, Tree};
+use crate::units::{amount, change, magnitude, thousands};
+
+/// The drawn column, and the one that is shown beside it: objects of bytes and the other way round.
+#[derive(Clone, Debug)]
+pub(crate) struct Columns {
+    pub(crate) value: ValueType,
+    pub(crate) companion: Option<ValueType>,
+}
+
+impl Columns {
+    pub(crate) fn companion_index(&self, profile: &Profile) -> Option<usize> {
+        self.companion.as_ref().and_then(|c| profile.sample_type_index(&c.kind))
+    }
+}
+
+pub(crate) fn columns(profile: &Profile, index: usize) -> Result<Columns, Error> {
+    let types = profile.sample_types();
+    let value = types.get(index).cloned().ok_or_else(|| Error::NoSuchType { index, types: list(types) })?;
+    let partner = match (value.kind.strip_suffix("_space"), value.kind.strip_suffix("_objects")) {
+        (Some(stem), _) => Some(format!("{stem}_objects")),
+        (_, Some(stem)) => Some(format!("{stem}_space")),
+        _ if value.kind == "cpu" => Some("samples".to_owned()),
+        _ => None,
+    };
+    let companion = partner.and_then(|kind| types.iter().find(|t| t.kind == kind).cloned());
+    Ok(Columns { value, companion })
+}
+
+/// A colour of the legend.
+#[derive(Clone, Debug)]
+pub(crate) struct Swatch {
+    pub(crate) fill: String,
+    pub(crate) text: &'static str,
+}
+
+/// All words of a picture. Untrusted parts are fit to be shown, not yet escaped.
+#[derive(Clone, Debug)]
+pub(crate) struct Caption {
+    pub(crate) title: String,
+    pub(crate) subtitle: String,
+    pub(crate) legend: Vec<Swatch>,
+    /// Whole sentences, one a line.
+    pub(crate) notes: Vec<String>,
+    /// What to say in place of a picture when there is nothing to draw.
+    pub(crate) empty: &'static str,
+}
+
+impl Caption {
+    pub(crate) fn single(profile: &Profile, tree: &Tree, options: &Options) -> Self {
+        let (value, meta) = (&tree.columns.value, profile.meta());
+        let signed = tree.mode == Mode::Signed;
+        let mut title = if signed { format!("Change of {}", words(value)) } else { capital(&words(value)) };
+        push_target(&mut title, options);
+        if let Some(t) = meta.time_unix_ns {
+            title.push_str(&format!(", {}", utc(t)));
+        }
+        let root = tree.root();
+        let subtitle = if signed {
+            format!("{}. Orange: grown. Blue: shrunk.", net(tree))
+        } else {
+            let mut text = format!("Total {}", amount(root.amounts.new, value));
+            if let Some(also) = &tree.columns.companion {
+                text.push_str(&format!(" in {}", amount(root.amounts.new_also, also)));
+            }
+            text
+        };
+        let mut notes = vec![width_note(tree, options)];
+        notes.extend(sampling(meta));
+        notes.extend(duration(meta));
+        notes.extend(losses(meta, "").into_iter().chain(comments(meta)));
+        let legend = if signed { difference_legend(false) } else { origin_legend(tree, options.colors) };
+        let empty = if signed { NOTHING_CHANGED } else { no_samples(profile, value) };
+        Self { title: names::shown(&title), subtitle: names::shown(&subtitle), legend, notes, empty }
+    }
+
+    pub(crate) fn difference(base: &Profile, new: &Profile, tree: &Tree, options: &Options) -> Self {
+        let value = &tree.columns.value;
+        let mut title = format!("Change of {}", words(value));
+        push_target(&mut title, options);
+        let root = tree.root();
+        let side = |name: &str, what: &str, total: i64, meta: &Meta| {
+            let mut text = format!("{what} {}", amount(total, value));
+            if !name.is_empty() {
+                text.push_str(&format!(", {}", names::shown(name)));
+            }
+            if let Some(t) = meta.time_unix_ns {
+                text.push_str(&format!(", {}", utc(t)));
+            }
+            text
+        };
+        let base_text = side(&options.base_name, "base", root.amounts.base, base.meta());
+        let new_text = side(&options.new_name, "new", root.amounts.new, new.meta());
+        let subtitle = format!("{base_text} \u{2192} {new_text}. Orange: grown. Blue: shrunk.");
+        let mut notes = vec![format!("{}.", net(tree)), width_note(tree, options)];
+        let periods = (base.meta().period.as_ref(), new.meta().period.as_ref());
+        if periods.0.map(|p| p.value) != periods.1.map(|p| p.value) {
+            let text = |p: Option<&diag::profile::Period>| {
+                p.map_or_else(|| "an unknown period".to_owned(), |p| amount(p.value, &p.value_type))
+            };
+            notes.push(format!(
+                "The sides were sampled differently: base every {}, new every {}; small changes may be noise.",
+                text(periods.0),
+                text(periods.1)
+            ));
+        } else {
+            notes.extend(sampling(new.meta()));
+        }
+        notes.extend(losses(base.meta(), " in base"));
+        notes.extend(losses(new.meta(), " in new"));
+        let empty = if base.sample_count() == 0 && new.sample_count() == 0 {
+            no_samples(new, value)
+        } else {
+            NOTHING_CHANGED
+        };
+        Self {
+            title: names::shown(&title),
+            subtitle: names::shown(&subtitle),
+            legend: difference_legend(true),
+            notes,
+            empty,
+        }
+    }
+
+    /// Adds what is known once the frames are chosen.
+    pub(crate) fn drawn(mut self, tree: &Tree, frames: &[Frame]) -> Self {
+        let hidden: u64 = frames.iter().map(|f| if let Kind::Smaller(n) = f.kind { n } else { 0 }).sum();
+        if hidden > 0 {
+            let rest: u64 =
+                frames.iter().filter(|f| matches!(f.kind, Kind::Smaller(_))).map(|f| f.width).sum();
+            self.notes.push(format!(
+                "The {} heaviest frames are drawn; {} smaller stacks, {} of {}, are summed up in grey frames.",
+                thousands(frames.len() as u64),
+                thousands(hidden),
+                magnitude(rest, &tree.columns.value),
+                magnitude(tree.root().width, &tree.columns.value),
+            ));
+        }
+        if tree.too_deep > 0 {
+            self.notes.push(format!(
+                "{} stacks deeper than the limit are drawn without their middle.",
+                thousands(tree.too_deep)
+            ));
+        }
+        self
+    }
+}
+
+const NOTHING_CHANGED: &str = "Nothing changed between base and new.";
+
+/// What a person calls the column: `live heap bytes`.
+pub(crate) fn words(value: &ValueType) -> String {
+    match value.kind.as_str() {
+        "inuse_space" => "live heap bytes".to_owned(),
+        "inuse_objects" => "live heap objects".to_owned(),
+        "alloc_space" => "allocated bytes".to_owned(),
+        "alloc_objects" => "allocated objects".to_owned(),
+        "cpu" => "CPU time".to_owned(),
+        other => names::shown(other),
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|c| c.to_uppercase().collect::<String>() + chars.as_str()).unwrap_or_default()
+}
+
+fn push_target(title: &mut String, options: &Options) {
+    if !options.title.is_empty() {
+        title.push_str(": ");
+        title.push_str(&names::shown(&options.title));
+    }
+}
+
+fn net(tree: &Tree) -> String {
+    let (value, root) = (&tree.columns.value, tree.root());
+    let delta = root.amounts.delta();
+    let mut text = format!("Net change {}", change(delta, value));
+    if let Some(also) = &tree.columns.companion {
+        text.push_str(&format!(", {}", change(root.amounts.delta_also(), also)));
+    }
+    if tree.mode != Mode::Diff(DiffWidth::Larger) {
+        let shrunk = root.width.saturating_sub(delta.unsigned_abs()) / 2;
+        let larger = shrunk.saturating_add(delta.unsigned_abs());
+        let (grown, shrunk) = if delta >= 0 { (larger, shrunk) } else { (shrunk, larger) };
+        text.push_str(&format!(": grown {}, shrunk {}", magnitude(grown, value), magnitude(shrunk, value)));
+    }
+    text
+}
+
+fn width_note(tree: &Tree, options: &Options) -> String {
+    let words = words(&tree.columns.value);
+    let with = match options.order {
+        StackOrder::FromRoot => "with everything it called",
+        StackOrder::FromLeaf => "as called through the frames beside it",
+    };
+    match tree.mode {
+        Mode::Single => format!("Width: {words} of a function {with}."),
+        Mode::Signed | Mode::Diff(DiffWidth::Change) => format!(
+            "Width: amount of change in {words}, grown and shrunk added up, {with}; what did not change is not drawn."
+        ),
+        Mode::Diff(DiffWidth::Larger) => {
+            format!("Width: {words}, the larger of base and new, {with}; white did not change.")
+        }
+    }
+}
+
+fn sampling(meta: &Meta) -> Option<String> {
+    let period = meta.period.as_ref().filter(|p| p.value > 1)?;
+    let distance = amount(period.value, &period.value_type);
+    Some(match period.value_type.unit.as_str() {
+        "bytes" => format!(
+            "Sampled: one allocation for every {distance} on average; values are unbiased estimates of the whole."
+        ),
+        _ => format!("Sampled: every {distance}."),
+    })
+}
+
+fn duration(meta: &Meta) -> Option<String> {
+    let ns = meta.duration_ns.filter(|&d| d > 0)?;
+    Some(format!("Over {}.", amount(ns, &ValueType::new("", "nanoseconds"))))
+}
+
+fn losses(meta: &Meta, side: &str) -> Option<String> {
+    if meta.losses.is_empty() {
+        return None;
+    }
+    let list: Vec<String> = meta
+        .losses
+        .iter()
+        .map(|l| format!("{} {}", names::shown(&l.what).replace('_', " "), thousands(l.count)))
+        .collect();
+    Some(format!("Lost{side}: {}.", list.join(", ")))
+}
+
+fn comments(meta: &Meta) -> impl Iterator<Item = String> {
+    meta.comments.iter().filter(|c| !c.starts_with('#')).take(5).map(|c| names::shown(c))
+}
+
+fn no_samples(profile: &Profile, value: &ValueType) -> &'static str {
+    if profile.sample_count() > 0 {
+        "The profile has samples, but all their values of this type are zero; choose another type."
+    } else if value.kind.starts_with("inuse") || value.kind.starts_with("alloc") {
+        "No samples yet: less was allocated than the sampling period, or profiling was switched on a moment ago."
+    } else {
+        "The profile has no samples."
+    }
+}
+
+fn origin_legend(tree: &Tree, colors: Colors) -> Vec<Swatch> {
+    if colors == Colors::Crate {
+        return vec![Swatch { fill: paint::sample(Origin::Own), text: "colour by crate" }];
+    }
+    [
+        (Origin::Own, "own code"),
+        (Origin::Dependency, "dependencies"),
+        (Origin::Standard, "standard library"),
+        (Origin::Native, "native code"),
+        (Origin::Unknown, "no name known"),
+    ]
+    .into_iter()
+    .filter(|(o, _)| tree.names.iter().any(|n| n.origin == *o && !n.remark))
+    .map(|(o, text)| Swatch { fill: paint::sample(o), text })
+    .collect()
+}
+
+fn difference_legend(two_sides: bool) -> Vec<Swatch> {
+    let [grown, unchanged, shrunk] = paint::scale();
+    let mut legend = vec![
+        Swatch { fill: grown, text: "+ grown" },
+        Swatch { fill: unchanged, text: "no net change" },
+        Swatch { fill: shrunk, text: "- shrunk" },
+    ];
+    if two_sides {
+        legend.push(Swatch { fill: paint::FILL_GONE.to_owned(), text: "- vanished" });
+    }
+    legend
+}
