@@ -42,7 +42,7 @@ use tree::{Mode, Tree};
 /// # Errors
 /// [`Error::NoSuchType`] lists the sample types there are; [`Error::Draw`] when inferno refuses.
 pub fn render_svg(profile: &Profile, options: &Options) -> Result<String, Error> {
-    Ok(single(profile, options)?.svg(options)?)
+    single(profile, options)?.svg(options)
 }
 
 /// The same as one offline HTML page: caption, search box, legend and the picture.
@@ -50,7 +50,7 @@ pub fn render_svg(profile: &Profile, options: &Options) -> Result<String, Error>
 /// # Errors
 /// As [`render_svg`].
 pub fn render_html(profile: &Profile, options: &Options) -> Result<String, Error> {
-    Ok(single(profile, options)?.html(options)?)
+    single(profile, options)?.html(options)
 }
 
 /// A flame graph of what changed from `base` to `new`. Grown stacks are orange, shrunk ones blue, vanished ones
@@ -61,7 +61,7 @@ pub fn render_html(profile: &Profile, options: &Options) -> Result<String, Error
 /// # Errors
 /// As [`render_svg`]; [`Error::NoSuchTypeInBase`] when `base` lacks the kind.
 pub fn render_diff_svg(base: &Profile, new: &Profile, options: &Options) -> Result<String, Error> {
-    Ok(difference(base, new, options)?.svg(options)?)
+    difference(base, new, options)?.svg(options)
 }
 
 /// The difference as one offline HTML page.
@@ -69,7 +69,7 @@ pub fn render_diff_svg(base: &Profile, new: &Profile, options: &Options) -> Resu
 /// # Errors
 /// As [`render_diff_svg`].
 pub fn render_diff_html(base: &Profile, new: &Profile, options: &Options) -> Result<String, Error> {
-    Ok(difference(base, new, options)?.html(options)?)
+    difference(base, new, options)?.html(options)
 }
 
 /// What is to be drawn, before a format is chosen.
