@@ -83,6 +83,14 @@ impl Diag {
         self.inner.heap.as_ref().map_err(Clone::clone)
     }
 
+    /// Where the process's memory stands now: allocator, kernel, cgroup.
+    #[cfg(feature = "memory")]
+    pub fn memory(&self) -> crate::memory::Waterline {
+        let mut waterline = crate::memory::read();
+        waterline.diag_bytes = self.heap().map(|heap| heap.stats().memory_bytes).into();
+        waterline
+    }
+
     /// What runs, what does not, and why.
     pub fn status(&self) -> Status {
         Status {

@@ -7,7 +7,12 @@ pub mod endpoints;
 mod face;
 #[cfg(feature = "heap")]
 pub mod heap;
+#[cfg(feature = "memory")]
+pub mod memory;
 pub mod profile;
+#[cfg(feature = "heap")]
+#[allow(unsafe_code)]
+mod sys;
 
 #[cfg(feature = "heap")]
 pub use config::Config;

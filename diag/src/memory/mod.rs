@@ -1,0 +1,52 @@
+//! The memory waterline: where the process's memory stands, from jemalloc, the kernel and the cgroup, at one moment.
+//!
+//! One struct ([`Waterline`]), one JSON (serde, `diag.memory/1`), one text table (`Display`). A source that is not
+//! there is said to be missing, with the reason; it is never zero. Sizes are bytes. Reading costs some 30 small files
+//! and one walk of the page tables (see `process.rs`), no lock of the host's, and bounded memory.
+//!
+//! What it is not: a history (take two and compare), or a verdict.
+
+mod cgroup;
+mod fields;
+mod jemalloc;
+mod model;
+mod process;
+mod reading;
+mod source;
+mod text;
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use model::{
+    Arena, Bin, Cgroup, Events, Jemalloc, LimitedBy, Machine, Pressure, Process, Stall, Stat, Waterline,
+};
+pub use reading::{Limit, Reading};
+
+/// Value of [`Waterline::schema`].
+pub const SCHEMA: &str = "diag.memory/1";
+
+/// Reads the waterline of this process now.
+pub fn read() -> Waterline {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let taken_at_unix_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+    let jemalloc = jemalloc::read();
+    read_below(Path::new("/"), taken_at_unix_ns, jemalloc)
+}
+
+/// The same with the parts outside `/proc` and `/sys` given, and with another directory for `/`.
+fn read_below(root: &Path, taken_at_unix_ns: u64, jemalloc: Reading<Jemalloc>) -> Waterline {
+    let source = source::Source::new(root);
+    Waterline {
+        schema: SCHEMA.to_owned(),
+        taken_at_unix_ns,
+        jemalloc,
+        diag_bytes: Reading::missing("the heap collector was not asked"),
+        process: process::read(&source),
+        cgroup: cgroup::read(&source),
+        machine: process::read_machine(&source),
+    }
+}
+
+#[cfg(test)]
+mod tests;
