@@ -28,4 +28,12 @@ pub enum ProfileError {
         /// Sample types of the other.
         other: String,
     },
+    /// A pattern cannot be read as a regular expression.
+    #[error("the pattern {pattern} is not a regular expression: {why}")]
+    BadPattern {
+        /// The pattern as given.
+        pattern: String,
+        /// What is wrong with it.
+        why: String,
+    },
 }

@@ -68,22 +68,7 @@ impl FrameClasses {
     /// The site of a stack: the first frame of the user's own code from the leaf, else the first frame that is not
     /// the allocator's (one without a name included), else the leaf. `None` for the empty stack.
     pub fn site(&self, profile: &Profile, stack: StackId) -> Option<FrameAt> {
-        let mut fallback = None;
-        for &location in profile.stack(stack) {
-            let lines = profile.location(location).lines;
-            if lines.is_empty() {
-                fallback = fallback.or(Some(FrameAt { location, line: None }));
-            }
-            for (i, line) in lines.iter().enumerate() {
-                let at = FrameAt { location, line: Some(i) };
-                match self.of(line.function) {
-                    FrameClass::User => return Some(at),
-                    FrameClass::Runtime => fallback = fallback.or(Some(at)),
-                    FrameClass::Allocator => {}
-                }
-            }
-        }
-        fallback.or_else(|| leaf_first(profile, stack).next())
+        pick_site(leaf_first(profile, stack).map(|at| (at, function_of(profile, at).map(|f| self.of(f)))))
     }
 
     /// How many frames at the leaf end are the allocator's; never all of them.
@@ -103,6 +88,20 @@ impl FrameClasses {
             .map(|at| show(profile, at))
             .collect()
     }
+}
+
+/// The rule behind [`FrameClasses::site`], over frames from the leaf with their class (`None` without a name).
+pub(crate) fn pick_site<T: Copy>(leaf_first: impl Iterator<Item = (T, Option<FrameClass>)>) -> Option<T> {
+    let (mut leaf, mut fallback) = (None, None);
+    for (frame, class) in leaf_first {
+        leaf = leaf.or(Some(frame));
+        match class {
+            Some(FrameClass::User) => return Some(frame),
+            Some(FrameClass::Allocator) => {}
+            Some(FrameClass::Runtime) | None => fallback = fallback.or(Some(frame)),
+        }
+    }
+    fallback.or(leaf)
 }
 
 /// The frames of a stack, inlined ones expanded, leaf first.

@@ -11,7 +11,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
 use super::frames::{self, FrameAt, FrameClass, ShownFrame};
-use super::{Location, MappingId, Profile, StackId, StrId};
+use super::{Location, LocationId, MappingId, Profile, StackId, StrId};
 
 /// What counts as one frame.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
@@ -51,7 +51,8 @@ pub(crate) struct Keys<'a> {
     profiles: Vec<&'a Profile>,
     grouping: Grouping,
     seen: Vec<Seen>,
-    classes: Vec<FrameClass>,
+    /// Whose code a key is; `None` for frames without a name.
+    classes: Vec<Option<FrameClass>>,
     /// For each profile the keys of its locations, innermost first.
     locations: Vec<LocationKeys>,
 }
@@ -105,7 +106,7 @@ impl<'a> Keys<'a> {
                 let key = view.numbering.key(content);
                 if key as usize == self.seen.len() {
                     self.seen.push(Seen { profile: number as u32, at });
-                    let class = location.lines.get(i).map_or(FrameClass::User, |l| classes.of(l.function));
+                    let class = location.lines.get(i).map(|l| classes.of(l.function));
                     self.classes.push(class);
                 }
                 // Coarse groups: a run of inlined frames of one file or crate is one frame.
@@ -130,10 +131,29 @@ impl<'a> Keys<'a> {
         self.seen.len()
     }
 
-    /// The class of the first frame seen with this key; meaningful for functions, lines and addresses.
+    /// The class of the first frame seen with this key; meaningful for functions, lines and addresses. Frames
+    /// without a name count as the user's.
     #[inline]
     pub(crate) fn class(&self, key: u32) -> FrameClass {
-        self.classes[key as usize]
+        self.classes[key as usize].unwrap_or(FrameClass::User)
+    }
+
+    /// The key of a stack's site; see [`frames::FrameClasses::site`]. `None` for the empty stack.
+    pub(crate) fn site(&self, profile: usize, stack: StackId) -> Option<u32> {
+        frames::pick_site(self.stack(profile, stack).map(|key| (key, self.classes[key as usize])))
+    }
+
+    /// The keys of a location, innermost first.
+    #[inline]
+    pub(crate) fn location(&self, profile: usize, location: LocationId) -> &[u32] {
+        self.locations[profile].of(location.index())
+    }
+
+    /// The keys of a stack, leaf first, inlined frames expanded.
+    #[inline]
+    pub(crate) fn stack(&self, profile: usize, stack: StackId) -> impl Iterator<Item = u32> + '_ {
+        let row = &self.locations[profile];
+        self.profiles[profile].stack(stack).iter().flat_map(move |l| row.of(l.index()).iter().copied())
     }
 
     /// Puts the keys of a stack into `out`, leaf first, runs of one coarse group once.

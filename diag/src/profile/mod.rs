@@ -5,16 +5,20 @@
 //! module file `model.rs`.
 
 mod builder;
+pub mod diff;
 mod error;
 pub mod frames;
 mod ids;
 mod intern;
 mod keys;
 mod model;
+mod pattern;
 mod select;
+pub mod table;
 #[cfg(test)]
 mod testing;
 pub mod tree;
+pub mod units;
 
 pub use builder::ProfileBuilder;
 pub use error::ProfileError;
@@ -24,3 +28,4 @@ pub use model::{
     Function, Label, LabelValue, Line, Location, Loss, Mapping, MappingSymbols, Meta, Period, Profile,
     Sample, ValueType,
 };
+pub use pattern::Pattern;

@@ -97,3 +97,78 @@ pub(crate) fn value_text(profile: &Profile, value: LabelValue) -> String {
         LabelValue::Num(n, unit) => format!("{n} {}", profile.str(unit)),
     }
 }
+
+/// The compared column in several profiles, and beside it bytes and objects of the same kind (`inuse_space` and
+/// `inuse_objects`), where all profiles have them.
+pub(crate) struct HeapColumns {
+    /// What is compared.
+    pub(crate) value_type: ValueType,
+    /// By column, then by profile: an index into the profile's sample types. Column 0 is the compared one.
+    columns: Vec<Vec<usize>>,
+    bytes: Option<usize>,
+    objects: Option<usize>,
+}
+
+impl HeapColumns {
+    /// For the sample type of this kind, or the default one of the last profile.
+    pub(crate) fn of(profiles: &[&Profile], kind: Option<&str>) -> Result<Self, ProfileError> {
+        let (Some(first), Some(last)) = (profiles.first(), profiles.last()) else {
+            return Err(ProfileError::Invalid { what: "there is no profile to compare" });
+        };
+        let kind = match kind {
+            Some(kind) => kind.to_owned(),
+            None => type_at(last, last.default_sample_type())?.kind.clone(),
+        };
+        let mut compared = Vec::new();
+        for profile in profiles {
+            compared.push(same_type(first, profile, &kind)?.1);
+        }
+        let at = compared.first().copied().unwrap_or(0);
+        let mut columns = Self {
+            value_type: type_at(first, at)?.clone(),
+            columns: vec![compared],
+            bytes: None,
+            objects: None,
+        };
+        let stem = kind.rsplit_once('_').map_or("", |(stem, _)| stem);
+        columns.bytes = columns.beside(profiles, &format!("{stem}_space"), &["bytes"]);
+        columns.objects = columns.beside(profiles, &format!("{stem}_objects"), &["count", "objects"]);
+        Ok(columns)
+    }
+
+    /// The number of a column of this kind: the compared one, or a further one when all profiles have it.
+    fn beside(&mut self, profiles: &[&Profile], kind: &str, units: &[&str]) -> Option<usize> {
+        let compared = &self.value_type;
+        let is_this = compared.kind == kind || (units == ["bytes"] && compared.unit == "bytes");
+        if is_this && units.contains(&compared.unit.as_str()) {
+            return Some(0);
+        }
+        let column: Option<Vec<usize>> = profiles
+            .iter()
+            .map(|p| p.sample_types().iter().position(|t| t.kind == kind && units.contains(&t.unit.as_str())))
+            .collect();
+        self.columns.push(column?);
+        Some(self.columns.len() - 1)
+    }
+
+    /// How many columns.
+    pub(crate) fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The column of bytes.
+    pub(crate) fn bytes(&self) -> Option<usize> {
+        self.bytes
+    }
+
+    /// The column of objects.
+    pub(crate) fn objects(&self) -> Option<usize> {
+        self.objects
+    }
+
+    /// The sample type of a profile that a column is.
+    #[inline]
+    pub(crate) fn of_profile(&self, profile: usize, column: usize) -> usize {
+        self.columns[column][profile]
+    }
+}

@@ -58,7 +58,7 @@ impl Stacks {
             let mut lines = Vec::new();
             for name in place.split('|').rev() {
                 let (name, line) =
-                    name.split_once(':').filter(|(_, l)| l.parse::<i64>().is_ok()).unwrap_or((name, "0"));
+                    name.rsplit_once(':').filter(|(_, l)| l.parse::<i64>().is_ok()).unwrap_or((name, "0"));
                 let (name, file) = (b.str(name), b.str("src/lib.rs"));
                 let function = b.function(Function { name, system_name: StrId::EMPTY, file, start_line: 0 });
                 lines.push(Line { function, line: line.parse().unwrap() });

@@ -1,0 +1,443 @@
+//! What changed between two profiles, and over several: by site, by site and line, or by full stack.
+//!
+//! A site is the first frame of the user's own code from the leaf ([`frames`](super::frames)); all stacks with the
+//! same site are one row, which shows the stack that contributes most. Functions match by name and file, lines by
+//! number, frames without names by module and offset, so two runs of a binary can be compared.
+//!
+//! Values are new minus base. Rows that did not change are counted, not listed.
+
+use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
+use serde::Serialize;
+use std::cmp::Reverse;
+use std::hash::{BuildHasher, Hasher};
+
+use super::frames::{FrameClasses, ShownFrame};
+use super::keys::{Grouping, Keys};
+use super::select::HeapColumns;
+use super::table::keep_first;
+use super::{Profile, ProfileError, StackId};
+
+mod origin;
+mod trend;
+
+pub use origin::origin_warnings;
+pub use trend::{Trend, TrendRow, trend};
+
+/// What one row of a difference is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RowBy {
+    /// The function of the site.
+    #[default]
+    Site,
+    /// The function of the site and its line.
+    SiteLine,
+    /// The whole stack, with lines.
+    Stack,
+}
+
+/// How [`diff`] and [`trend`] choose, group and cut.
+#[derive(Clone, Debug, Default)]
+pub struct DiffOptions {
+    /// The sample type that is compared: `inuse_space`. Default: that of the new profile.
+    pub kind: Option<String>,
+    /// What a row is.
+    pub rows: RowBy,
+    /// Keep so many rows; all if `None`.
+    pub limit: Option<usize>,
+}
+
+/// The difference of two profiles; serializes as `diag.diff/1`.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Diff {
+    /// `diag.diff/1`.
+    pub schema: &'static str,
+    /// What is compared: `inuse_space`.
+    pub kind: String,
+    /// Its unit.
+    pub unit: String,
+    /// Sum over the base.
+    pub base_total: i64,
+    /// Sum over the new profile.
+    pub new_total: i64,
+    /// New minus base.
+    pub delta_total: i64,
+    /// When the base was taken, nanoseconds since the Unix epoch.
+    pub base_time_unix_ns: Option<i64>,
+    /// When the new profile was taken.
+    pub new_time_unix_ns: Option<i64>,
+    /// Seconds between the two.
+    pub elapsed_s: Option<f64>,
+    /// Reasons to doubt the comparison, a sentence each.
+    pub warnings: Vec<String>,
+    /// How many rows changed, before the limit.
+    pub rows_total: usize,
+    /// How many did not change.
+    pub rows_unchanged: usize,
+    /// Largest change first; ties by site and frames.
+    pub rows: Vec<DiffRow>,
+}
+
+/// The direction of a change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// Not in the base.
+    New,
+    /// More than in the base.
+    Grown,
+    /// Less than in the base.
+    Shrunk,
+    /// Not in the new profile.
+    Vanished,
+    /// The chosen value is the same, another column is not.
+    Same,
+}
+
+/// A row of a [`Diff`].
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[non_exhaustive]
+pub struct DiffRow {
+    /// First frame of the user's own code.
+    pub site: String,
+    /// The direction.
+    pub change: Change,
+    /// New minus base of the compared sample type, in its unit.
+    pub delta: i64,
+    /// Value in the base.
+    pub base: i64,
+    /// Value in the new profile.
+    pub new: i64,
+    /// New minus base in bytes; `None` when the profiles count no bytes.
+    pub delta_bytes: Option<i64>,
+    /// New minus base in objects; `None` when the profiles count none.
+    pub delta_objects: Option<i64>,
+    /// Bytes in the base.
+    pub base_bytes: Option<i64>,
+    /// Bytes in the new profile.
+    pub new_bytes: Option<i64>,
+    /// Objects in the base.
+    pub base_objects: Option<i64>,
+    /// Objects in the new profile.
+    pub new_objects: Option<i64>,
+    /// How many distinct stacks the row sums.
+    pub stacks: usize,
+    /// The stack that changed most, from the allocation outwards.
+    pub frames: Vec<ShownFrame>,
+}
+
+/// Compares two profiles.
+///
+/// # Errors
+/// [`ProfileError::NoSampleType`] when one of them lacks the sample type, [`ProfileError::SampleTypesDiffer`] when its
+/// units differ.
+pub fn diff(base: &Profile, new: &Profile, options: &DiffOptions) -> Result<Diff, ProfileError> {
+    let profiles = [base, new];
+    let columns = HeapColumns::of(&profiles, options.kind.as_deref())?;
+    let rows = Rows::new(&profiles, &columns, options.rows);
+
+    let mut changed: Vec<u32> = Vec::new();
+    let mut unchanged = 0;
+    for row in rows.used() {
+        let values = |column| (rows.value(row, 0, column), rows.value(row, 1, column));
+        if (0..columns.width()).any(|c| values(c).0 != values(c).1) {
+            changed.push(row);
+        } else {
+            unchanged += 1;
+        }
+    }
+    let rows_total = changed.len();
+    let delta = |row: u32| rows.value(row, 1, 0).saturating_sub(rows.value(row, 0, 0));
+    keep_first(
+        &mut changed,
+        options.limit,
+        |&row| (Reverse(delta(row).unsigned_abs()), Reverse(delta(row))),
+        |&row| rows.name(row),
+    );
+    let shown = rows.show(&changed, |values| values[1].saturating_sub(values[0]).unsigned_abs());
+    let list = changed.iter().zip(shown).map(|(&row, shown)| {
+        let pair = |column: Option<usize>| column.map(|c| (rows.value(row, 0, c), rows.value(row, 1, c)));
+        let (bytes, objects) = (pair(columns.bytes()), pair(columns.objects()));
+        let (from, to) = (rows.value(row, 0, 0), rows.value(row, 1, 0));
+        let minus = |(from, to): (i64, i64)| to.saturating_sub(from);
+        DiffRow {
+            site: rows.site(row),
+            change: change(from, to),
+            delta: minus((from, to)),
+            base: from,
+            new: to,
+            delta_bytes: bytes.map(minus),
+            delta_objects: objects.map(minus),
+            base_bytes: bytes.map(|p| p.0),
+            new_bytes: bytes.map(|p| p.1),
+            base_objects: objects.map(|p| p.0),
+            new_objects: objects.map(|p| p.1),
+            stacks: shown.stacks,
+            frames: shown.frames,
+        }
+    });
+    let (base_total, new_total) = (base.total(columns.of_profile(0, 0)), new.total(columns.of_profile(1, 0)));
+    let times = (base.meta().time_unix_ns, new.meta().time_unix_ns);
+    Ok(Diff {
+        schema: "diag.diff/1",
+        kind: columns.value_type.kind.clone(),
+        unit: columns.value_type.unit.clone(),
+        base_total,
+        new_total,
+        delta_total: new_total.saturating_sub(base_total),
+        base_time_unix_ns: times.0,
+        new_time_unix_ns: times.1,
+        elapsed_s: times.0.zip(times.1).map(|(from, to)| to.saturating_sub(from) as f64 / 1e9),
+        warnings: origin_warnings(base, new),
+        rows_total,
+        rows_unchanged: unchanged,
+        rows: list.collect(),
+    })
+}
+
+fn change(base: i64, new: i64) -> Change {
+    match (base, new) {
+        _ if base == new => Change::Same,
+        (0, _) => Change::New,
+        (_, 0) => Change::Vanished,
+        _ if new > base => Change::Grown,
+        _ => Change::Shrunk,
+    }
+}
+
+/// The rows of several profiles: dense numbers, with the sums of each profile and column.
+pub(crate) struct Rows<'a> {
+    profiles: Vec<&'a Profile>,
+    columns: &'a HeapColumns,
+    keys: Keys<'a>,
+    by: RowBy,
+    /// For each profile the row of each stack; `u32::MAX` when no sample has it.
+    row_of_stack: Vec<Vec<u32>>,
+    /// By row, profile, column.
+    sums: Vec<i64>,
+    used: Vec<bool>,
+    /// With [`RowBy::Stack`]: a profile and stack for each row.
+    stack_of_row: Vec<(u32, StackId)>,
+}
+
+/// What a row shows.
+pub(crate) struct Shown {
+    pub(crate) stacks: usize,
+    pub(crate) frames: Vec<ShownFrame>,
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) fn new(profiles: &[&'a Profile], columns: &'a HeapColumns, by: RowBy) -> Self {
+        let grouping = if by == RowBy::Site { Grouping::Function } else { Grouping::Line };
+        let mut rows = Self {
+            profiles: profiles.to_vec(),
+            columns,
+            keys: Keys::new(profiles, &grouping),
+            by,
+            row_of_stack: profiles.iter().map(|p| vec![u32::MAX; p.stack_count()]).collect(),
+            sums: Vec::new(),
+            used: Vec::new(),
+            stack_of_row: Vec::new(),
+        };
+        let mut stacks = StackTable::default();
+        // One row more than keys: the empty stack has no site.
+        let no_site = rows.keys.len() as u32;
+        for (number, profile) in profiles.iter().enumerate() {
+            for sample in profile.samples() {
+                let mut row = rows.row_of_stack[number][sample.stack.index()];
+                if row == u32::MAX {
+                    row = match by {
+                        RowBy::Stack => stacks.id(&rows.keys, number as u32, sample.stack),
+                        RowBy::Site | RowBy::SiteLine => {
+                            rows.keys.site(number, sample.stack).unwrap_or(no_site)
+                        }
+                    };
+                    rows.row_of_stack[number][sample.stack.index()] = row;
+                }
+                rows.add(row, number, sample.values);
+            }
+        }
+        rows.stack_of_row = stacks.stacks;
+        rows
+    }
+
+    fn add(&mut self, row: u32, profile: usize, values: &[i64]) {
+        let width = self.columns.width();
+        let per_row = self.profiles.len() * width;
+        let row = row as usize;
+        if self.used.len() <= row {
+            self.used.resize(row + 1, false);
+            self.sums.resize((row + 1) * per_row, 0);
+        }
+        self.used[row] = true;
+        let at = row * per_row + profile * width;
+        for (column, sum) in self.sums[at..at + width].iter_mut().enumerate() {
+            *sum = sum.saturating_add(values[self.columns.of_profile(profile, column)]);
+        }
+    }
+
+    /// Rows that a sample belongs to.
+    pub(crate) fn used(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.used.len() as u32).filter(|&row| self.used[row as usize])
+    }
+
+    /// The sum of a row in one profile; column 0 is the compared one.
+    pub(crate) fn value(&self, row: u32, profile: usize, column: usize) -> i64 {
+        let width = self.columns.width();
+        self.sums[row as usize * self.profiles.len() * width + profile * width + column]
+    }
+
+    /// The name of a row's site.
+    pub(crate) fn site(&self, row: u32) -> String {
+        let key = match self.by {
+            RowBy::Stack => {
+                let (profile, stack) = self.stack_of_row[row as usize];
+                self.keys.site(profile as usize, stack)
+            }
+            _ => ((row as usize) < self.keys.len()).then_some(row),
+        };
+        key.map_or_else(|| "(no stack)".to_owned(), |key| self.keys.name(key))
+    }
+
+    /// What orders rows of equal weight: the site, its file and line, and with [`RowBy::Stack`] the frames.
+    pub(crate) fn name(&self, row: u32) -> Vec<(String, String, i64)> {
+        let of_frame = |f: ShownFrame| (f.function, f.file, f.line);
+        match self.by {
+            RowBy::Stack => {
+                let (profile, stack) = self.stack_of_row[row as usize];
+                let keys = self.profiles[profile as usize]
+                    .stack(stack)
+                    .iter()
+                    .flat_map(|&l| self.keys.location(profile as usize, l));
+                keys.map(|&key| of_frame(self.keys.show(key))).collect()
+            }
+            _ if (row as usize) < self.keys.len() => vec![of_frame(self.keys.show(row))],
+            _ => Vec::new(),
+        }
+    }
+
+    /// For each of these rows the stack with the largest `weight` of its values in the profiles, matched across
+    /// profiles; ties by the frames.
+    pub(crate) fn show(&self, rows: &[u32], weight: impl Fn(&[i64]) -> u64) -> Vec<Shown> {
+        let mut slot_of_row = vec![u32::MAX; self.used.len()];
+        for (slot, &row) in rows.iter().enumerate() {
+            slot_of_row[row as usize] = slot as u32;
+        }
+        // Stacks are told apart by line also where rows are functions.
+        let lines;
+        let keys = match self.by {
+            RowBy::Site => {
+                lines = Keys::new(&self.profiles, &Grouping::Line);
+                &lines
+            }
+            RowBy::SiteLine | RowBy::Stack => &self.keys,
+        };
+        let mut stacks = StackTable::default();
+        let mut values: Vec<i64> = Vec::new();
+        let mut slots: Vec<u32> = Vec::new();
+        let width = self.profiles.len();
+        for (number, profile) in self.profiles.iter().enumerate() {
+            let column = self.columns.of_profile(number, 0);
+            let mut id_of_stack = vec![u32::MAX; profile.stack_count()];
+            for sample in profile.samples() {
+                let row = self.row_of_stack[number][sample.stack.index()];
+                let slot = slot_of_row[row as usize];
+                if slot == u32::MAX {
+                    continue;
+                }
+                let id = &mut id_of_stack[sample.stack.index()];
+                if *id == u32::MAX {
+                    *id = stacks.id(keys, number as u32, sample.stack);
+                    if *id as usize == slots.len() {
+                        slots.push(slot);
+                        values.resize(values.len() + width, 0);
+                    }
+                }
+                let sum = &mut values[*id as usize * width + number];
+                *sum = sum.saturating_add(sample.values[column]);
+            }
+        }
+        self.pick(rows.len(), &stacks, &slots, &values, weight)
+    }
+
+    fn pick(
+        &self,
+        rows: usize,
+        stacks: &StackTable,
+        slots: &[u32],
+        values: &[i64],
+        weight: impl Fn(&[i64]) -> u64,
+    ) -> Vec<Shown> {
+        let classes: Vec<FrameClasses> = self.profiles.iter().map(|p| FrameClasses::new(p)).collect();
+        let frames = |id: usize| {
+            let (profile, stack) = stacks.stacks[id];
+            classes[profile as usize].shown(self.profiles[profile as usize], stack)
+        };
+        let order = |f: &ShownFrame| (f.function.clone(), f.file.clone(), f.line);
+        let width = self.profiles.len();
+        let mut counts = vec![0usize; rows];
+        let mut best: Vec<Option<(u64, usize)>> = vec![None; rows];
+        for (id, &slot) in slots.iter().enumerate() {
+            let slot = slot as usize;
+            counts[slot] += 1;
+            let heavy = weight(&values[id * width..(id + 1) * width]);
+            let better = match best[slot] {
+                None => true,
+                Some((w, other)) if w == heavy => {
+                    frames(id).iter().map(order).lt(frames(other).iter().map(order))
+                }
+                Some((w, _)) => heavy > w,
+            };
+            if better {
+                best[slot] = Some((heavy, id));
+            }
+        }
+        best.iter()
+            .zip(counts)
+            .map(|(best, stacks)| Shown {
+                stacks,
+                frames: best.map(|(_, id)| frames(id)).unwrap_or_default(),
+            })
+            .collect()
+    }
+}
+
+/// Stacks of several profiles by content: equal key sequences have one id.
+#[derive(Default)]
+struct StackTable {
+    /// A profile and stack for each id.
+    stacks: Vec<(u32, StackId)>,
+    hashes: Vec<u64>,
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+}
+
+impl StackTable {
+    fn id(&mut self, keys: &Keys<'_>, profile: u32, stack: StackId) -> u32 {
+        let mut hasher = self.hasher.build_hasher();
+        for key in keys.stack(profile as usize, stack) {
+            hasher.write_u32(key);
+        }
+        let hash = hasher.finish();
+        let (stacks, hashes) = (&mut self.stacks, &mut self.hashes);
+        let same = |&id: &u32| {
+            let (p, s) = stacks[id as usize];
+            hashes[id as usize] == hash
+                && ((p, s) == (profile, stack)
+                    || keys.stack(p as usize, s).eq(keys.stack(profile as usize, stack)))
+        };
+        match self.index.entry(hash, same, |&id| hashes[id as usize]) {
+            Entry::Occupied(e) => *e.get(),
+            Entry::Vacant(e) => {
+                let id = stacks.len() as u32;
+                e.insert(id);
+                stacks.push((profile, stack));
+                hashes.push(hash);
+                id
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,299 @@
+//! Tables: the heaviest functions (files, lines, crates), and who calls them.
+//!
+//! As pprof counts: `flat` is the value of the stacks that end in a frame, `cum` that of the stacks the frame is in,
+//! once for each stack however often it recurs. Inlined frames count like others.
+//!
+//! Cost: one visit of each frame of each distinct stack, without hashing; names are made for the rows that are kept.
+
+use hashbrown::HashMap;
+use serde::Serialize;
+
+use super::frames::{FrameClass, ShownFrame};
+use super::keys::{Grouping, Keys};
+use super::pattern::Pattern;
+use super::select::{LabelGroups, type_at};
+use super::{Profile, ProfileError, StackId, ValueType};
+
+/// Which value orders a table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SortBy {
+    /// Own value.
+    #[default]
+    Flat,
+    /// Value with everything called.
+    Cum,
+}
+
+/// How [`top`] groups, orders and cuts.
+#[derive(Clone, Debug, Default)]
+pub struct TopOptions {
+    /// What one row is.
+    pub grouping: Grouping,
+    /// What comes first.
+    pub sort: SortBy,
+    /// Keep so many rows; all if `None`.
+    pub limit: Option<usize>,
+}
+
+/// The heaviest frames of a profile.
+#[derive(Clone, Debug, Serialize)]
+pub struct Top {
+    /// What is counted: `inuse_space`.
+    pub kind: String,
+    /// Its unit.
+    pub unit: String,
+    /// Sum over the profile.
+    pub total: i64,
+    /// How many rows there were before the limit.
+    pub rows_total: usize,
+    /// Heaviest first; ties by name, file and line.
+    pub rows: Vec<TopRow>,
+}
+
+/// A row of [`Top`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct TopRow {
+    /// The function, or what the grouping says.
+    #[serde(flatten)]
+    pub frame: ShownFrame,
+    /// Whose code it is.
+    pub class: FrameClass,
+    /// Value of the stacks that end here.
+    pub flat: i64,
+    /// Value of the stacks that pass or end here.
+    pub cum: i64,
+}
+
+/// A row with its callers and callees.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Peek {
+    /// The function itself.
+    #[serde(flatten)]
+    pub row: TopRow,
+    /// Who called it, heaviest first. Calls of itself are left out.
+    pub callers: Vec<Edge>,
+    /// Whom it called, heaviest first.
+    pub callees: Vec<Edge>,
+}
+
+/// A caller or callee.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Edge {
+    /// The other function.
+    #[serde(flatten)]
+    pub frame: ShownFrame,
+    /// Value of the stacks in which the one calls the other, each stack once.
+    pub value: i64,
+}
+
+/// The heaviest frames of a profile for the sample type at `type_index`.
+///
+/// # Errors
+/// [`ProfileError::NoSampleType`].
+pub fn top(profile: &Profile, type_index: usize, options: &TopOptions) -> Result<Top, ProfileError> {
+    let value_type = type_at(profile, type_index)?.clone();
+    if let Grouping::Label(_) = options.grouping {
+        return Ok(top_labels(profile, type_index, value_type, options));
+    }
+    let keys = Keys::new(&[profile], &options.grouping);
+    let sums = Sums::of(profile, &keys, &by_stack(profile, type_index));
+    let mut rows: Vec<u32> = sums.nonzero().collect();
+    let rows_total = rows.len();
+    let order = |&key: &u32| {
+        let (flat, cum) = (sums.flat[key as usize].unsigned_abs(), sums.cum[key as usize].unsigned_abs());
+        std::cmp::Reverse(if options.sort == SortBy::Flat { (flat, cum) } else { (cum, flat) })
+    };
+    keep_first(&mut rows, options.limit, order, |&key| {
+        let frame = keys.show(key);
+        (frame.function, frame.file, frame.line)
+    });
+    Ok(Top {
+        kind: value_type.kind,
+        unit: value_type.unit,
+        total: profile.total(type_index),
+        rows_total,
+        rows: rows.into_iter().map(|key| sums.row(&keys, key)).collect(),
+    })
+}
+
+/// The functions (or what `grouping` says) whose name matches, with callers and callees, heaviest first.
+///
+/// # Errors
+/// [`ProfileError::NoSampleType`].
+pub fn peek(
+    profile: &Profile,
+    type_index: usize,
+    grouping: &Grouping,
+    pattern: &Pattern,
+) -> Result<Vec<Peek>, ProfileError> {
+    type_at(profile, type_index)?;
+    let keys = Keys::new(&[profile], grouping);
+    let values = by_stack(profile, type_index);
+    let sums = Sums::of(profile, &keys, &values);
+    let wanted: Vec<bool> = (0..keys.len() as u32).map(|key| pattern.matches(&keys.name(key))).collect();
+    let edges = edges(&keys, &values, &wanted);
+
+    let mut rows: Vec<u32> = sums.nonzero().filter(|&key| wanted[key as usize]).collect();
+    let heaviest = |&key: &u32| std::cmp::Reverse(sums.cum[key as usize].unsigned_abs());
+    let name = |key: u32| {
+        let frame = keys.show(key);
+        (frame.function, frame.file, frame.line)
+    };
+    keep_first(&mut rows, None, heaviest, |&key| name(key));
+    let mut callers: HashMap<u32, Vec<(u32, i64)>> = HashMap::new();
+    let mut callees: HashMap<u32, Vec<(u32, i64)>> = HashMap::new();
+    for (&(caller, callee), edge) in &edges {
+        if wanted[callee as usize] {
+            callers.entry(callee).or_default().push((caller, edge.value));
+        }
+        if wanted[caller as usize] {
+            callees.entry(caller).or_default().push((callee, edge.value));
+        }
+    }
+    let list = |edges: Option<Vec<(u32, i64)>>| {
+        let mut edges = edges.unwrap_or_default();
+        keep_first(&mut edges, None, |e| std::cmp::Reverse(e.1.unsigned_abs()), |e| name(e.0));
+        edges.into_iter().map(|(key, value)| Edge { frame: keys.show(key), value }).collect()
+    };
+    Ok(rows
+        .into_iter()
+        .map(|key| Peek {
+            row: sums.row(&keys, key),
+            callers: list(callers.remove(&key)),
+            callees: list(callees.remove(&key)),
+        })
+        .collect())
+}
+
+/// The value of each distinct stack.
+fn by_stack(profile: &Profile, type_index: usize) -> Vec<i64> {
+    let mut values = vec![0i64; profile.stack_count()];
+    for sample in profile.samples() {
+        let sum = &mut values[sample.stack.index()];
+        *sum = sum.saturating_add(sample.values[type_index]);
+    }
+    values
+}
+
+/// Flat and cumulative values of each key.
+struct Sums {
+    flat: Vec<i64>,
+    cum: Vec<i64>,
+    touched: Vec<bool>,
+}
+
+impl Sums {
+    fn of(profile: &Profile, keys: &Keys<'_>, values: &[i64]) -> Self {
+        let (mut flat, mut cum) = (vec![0i64; keys.len()], vec![0i64; keys.len()]);
+        // The last stack, counted from 1, that a key was seen in.
+        let mut seen_in = vec![0u32; keys.len()];
+        for (i, &value) in values.iter().enumerate().filter(|(_, v)| **v != 0) {
+            let generation = i as u32 + 1;
+            let mut leaf = None;
+            for &location in profile.stack(StackId::from_index(i)) {
+                for &key in keys.location(0, location) {
+                    leaf = leaf.or(Some(key));
+                    if seen_in[key as usize] != generation {
+                        seen_in[key as usize] = generation;
+                        cum[key as usize] = cum[key as usize].saturating_add(value);
+                    }
+                }
+            }
+            if let Some(key) = leaf {
+                flat[key as usize] = flat[key as usize].saturating_add(value);
+            }
+        }
+        Self { flat, cum, touched: seen_in.into_iter().map(|g| g != 0).collect() }
+    }
+
+    /// Keys that are in a stack with a value.
+    fn nonzero(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.touched.len() as u32).filter(|&k| self.touched[k as usize])
+    }
+
+    fn row(&self, keys: &Keys<'_>, key: u32) -> TopRow {
+        TopRow {
+            frame: keys.show(key),
+            class: keys.class(key),
+            flat: self.flat[key as usize],
+            cum: self.cum[key as usize],
+        }
+    }
+}
+
+struct EdgeSum {
+    value: i64,
+    seen_in: u32,
+}
+
+/// Calls (caller, callee) that touch a wanted key.
+fn edges(keys: &Keys<'_>, values: &[i64], wanted: &[bool]) -> HashMap<(u32, u32), EdgeSum> {
+    let mut edges: HashMap<(u32, u32), EdgeSum> = HashMap::new();
+    let mut stack = Vec::new();
+    for (i, &value) in values.iter().enumerate().filter(|(_, v)| **v != 0) {
+        keys.stack_into(0, StackId::from_index(i), &mut stack);
+        for pair in stack.windows(2) {
+            let &[callee, caller] = pair else { continue };
+            if caller == callee || !(wanted[caller as usize] || wanted[callee as usize]) {
+                continue;
+            }
+            let edge = edges.entry((caller, callee)).or_insert(EdgeSum { value: 0, seen_in: u32::MAX });
+            if edge.seen_in != i as u32 {
+                edge.seen_in = i as u32;
+                edge.value = edge.value.saturating_add(value);
+            }
+        }
+    }
+    edges
+}
+
+/// Sorts by `order`, ties by `name`, and keeps the first `limit`. Names are made only where they decide.
+pub(crate) fn keep_first<T, O: Ord, N: Ord>(
+    rows: &mut Vec<T>,
+    limit: Option<usize>,
+    order: impl Fn(&T) -> O,
+    name: impl Fn(&T) -> N,
+) {
+    rows.sort_by_cached_key(|row| order(row));
+    let limit = limit.unwrap_or(usize::MAX);
+    let mut from = 0;
+    while from < rows.len().min(limit) {
+        let key = order(&rows[from]);
+        let ties = rows[from..].iter().take_while(|row| order(row) == key).count();
+        if ties > 1 {
+            rows[from..from + ties].sort_by_cached_key(|row| name(row));
+        }
+        from += ties;
+    }
+    rows.truncate(limit);
+}
+
+fn top_labels(profile: &Profile, type_index: usize, value_type: ValueType, options: &TopOptions) -> Top {
+    let groups = LabelGroups::new(&[profile], &options.grouping);
+    let mut sums: HashMap<u32, i64> = HashMap::new();
+    for sample in profile.samples() {
+        if let Some(group) = groups.of(0, sample.labels) {
+            let sum = sums.entry(group).or_default();
+            *sum = sum.saturating_add(sample.values[type_index]);
+        }
+    }
+    let mut rows: Vec<(u32, i64)> = sums.into_iter().collect();
+    let rows_total = rows.len();
+    keep_first(&mut rows, options.limit, |r| std::cmp::Reverse(r.1.unsigned_abs()), |r| groups.name(r.0));
+    let row = |(group, value): (u32, i64)| TopRow {
+        frame: ShownFrame { function: groups.name(group), file: String::new(), line: 0, inlined: false },
+        class: FrameClass::User,
+        flat: value,
+        cum: value,
+    };
+    Top {
+        kind: value_type.kind,
+        unit: value_type.unit,
+        total: profile.total(type_index),
+        rows_total,
+        rows: rows.into_iter().map(row).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
