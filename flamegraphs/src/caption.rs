@@ -82,7 +82,7 @@ impl Caption {
         notes.extend(losses(meta, "").into_iter().chain(comments(meta)));
         let legend = if signed { difference_legend(false) } else { origin_legend(tree, options.colors) };
         let empty = if signed { NOTHING_CHANGED } else { no_samples(profile, value) };
-        Self { title: names::shown(&title), subtitle: names::shown(&subtitle), legend, notes, empty }
+        Self { title, subtitle, legend, notes, empty }.shown()
     }
 
     pub(crate) fn difference(base: &Profile, new: &Profile, tree: &Tree, options: &Options) -> Self {
@@ -93,7 +93,7 @@ impl Caption {
         let side = |name: &str, what: &str, total: i64, meta: &Meta| {
             let mut text = format!("{what} {}", amount(total, value));
             if !name.is_empty() {
-                text.push_str(&format!(", {}", names::shown(name)));
+                text.push_str(&format!(", {name}"));
             }
             if let Some(t) = meta.time_unix_ns {
                 text.push_str(&format!(", {}", utc(t)));
@@ -124,13 +124,15 @@ impl Caption {
         } else {
             NOTHING_CHANGED
         };
-        Self {
-            title: names::shown(&title),
-            subtitle: names::shown(&subtitle),
-            legend: difference_legend(true),
-            notes,
-            empty,
+        Self { title, subtitle, legend: difference_legend(true), notes, empty }.shown()
+    }
+
+    /// Texts come from the file and the caller: made fit to be shown here, all of them, once.
+    fn shown(mut self) -> Self {
+        for text in self.notes.iter_mut().chain([&mut self.title, &mut self.subtitle]) {
+            *text = names::shown(text);
         }
+        self
     }
 
     /// Adds what is known once the frames are chosen.
@@ -149,11 +151,11 @@ impl Caption {
         }
         if tree.too_deep > 0 {
             self.notes.push(format!(
-                "{} stacks deeper than the limit are drawn without their middle.",
+                "Samples with stacks too deep to be drawn whole, which lose their middle: {}.",
                 thousands(tree.too_deep)
             ));
         }
-        self
+        self.shown()
     }
 }
 
@@ -167,7 +169,7 @@ pub(crate) fn words(value: &ValueType) -> String {
         "alloc_space" => "allocated bytes".to_owned(),
         "alloc_objects" => "allocated objects".to_owned(),
         "cpu" => "CPU time".to_owned(),
-        other => names::shown(other),
+        other => other.to_owned(),
     }
 }
 
@@ -179,7 +181,7 @@ fn capital(text: &str) -> String {
 fn push_target(title: &mut String, options: &Options) {
     if !options.title.is_empty() {
         title.push_str(": ");
-        title.push_str(&names::shown(&options.title));
+        title.push_str(&options.title);
     }
 }
 
@@ -236,16 +238,13 @@ fn losses(meta: &Meta, side: &str) -> Option<String> {
     if meta.losses.is_empty() {
         return None;
     }
-    let list: Vec<String> = meta
-        .losses
-        .iter()
-        .map(|l| format!("{} {}", names::shown(&l.what).replace('_', " "), thousands(l.count)))
-        .collect();
+    let list: Vec<String> =
+        meta.losses.iter().map(|l| format!("{} {}", l.what.replace('_', " "), thousands(l.count))).collect();
     Some(format!("Lost{side}: {}.", list.join(", ")))
 }
 
 fn comments(meta: &Meta) -> impl Iterator<Item = String> {
-    meta.comments.iter().filter(|c| !c.starts_with('#')).take(5).map(|c| names::shown(c))
+    meta.comments.iter().filter(|c| !c.starts_with('#')).take(5).cloned()
 }
 
 fn no_samples(profile: &Profile, value: &ValueType) -> &'static str {
@@ -265,7 +264,7 @@ fn origin_legend(tree: &Tree, colors: Colors) -> Vec<Swatch> {
     [
         (Origin::Own, "own code"),
         (Origin::Dependency, "dependencies"),
-        (Origin::Standard, "standard library"),
+        (Origin::Runtime, "standard library, runtime"),
         (Origin::Native, "native code"),
         (Origin::Unknown, "no name known"),
     ]

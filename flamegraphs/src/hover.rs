@@ -8,8 +8,16 @@ use crate::names;
 use crate::tree::{Mode, Tree};
 use crate::units::{amount, change, magnitude, percent, thousands};
 
+/// What is written on a frame.
+pub(crate) struct Label {
+    /// The whole name, with the sign of a change.
+    pub(crate) whole: String,
+    /// What is left of it where room is short.
+    pub(crate) short: String,
+}
+
 /// What is written on the frame, if it fits.
-pub(crate) fn label(tree: &Tree, frame: &Frame) -> String {
+pub(crate) fn label(tree: &Tree, frame: &Frame) -> Label {
     let sign = match frame.amounts.delta() {
         _ if !tree.mode.is_difference() => "",
         0 => "",
@@ -25,17 +33,18 @@ pub(crate) fn label(tree: &Tree, frame: &Frame) -> String {
             None => "(unnamed)".to_owned(),
         },
     };
-    format!("{sign}{name}")
+    let short = names::short(&name);
+    Label { whole: format!("{sign}{name}"), short: format!("{sign}{short}") }
 }
 
 /// Label and values.
-pub(crate) fn text(tree: &Tree, frame: &Frame, label: &str) -> String {
+pub(crate) fn text(tree: &Tree, frame: &Frame, label: &Label) -> String {
     let values = match tree.mode {
         Mode::Single => single(tree, frame),
         Mode::Signed => signed(tree, frame),
         Mode::Diff(_) => difference(tree, frame),
     };
-    let mut text = format!("{label} ({values}");
+    let mut text = format!("{} ({values}", label.whole);
     if let Kind::Function(name) = frame.kind
         && let Some(n) = tree.names.get(name as usize)
         && !n.file.is_empty()

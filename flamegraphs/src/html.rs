@@ -5,7 +5,7 @@ use quick_xml::escape::escape;
 use crate::budget::Frame;
 use crate::caption::Caption;
 use crate::error::Error;
-use crate::options::Options;
+use crate::options::{Direction, Options};
 use crate::svg::{self, Place};
 use crate::tree::Tree;
 
@@ -20,16 +20,20 @@ pub(crate) fn render(
 ) -> Result<String, Error> {
     let picture = svg::render_for(tree, frames, caption, options, Place::Page)?;
     let legend: String = caption.legend.iter().map(|s| legend_entry(&s.fill, s.text)).collect();
+    let direction = match options.direction {
+        Direction::Icicle => "icicle",
+        Direction::Flame => "flame",
+    };
     let body = format!(
         "<p class=\"sub\">{}</p>\n\
          <form id=\"find\"><input id=\"term\" type=\"search\" placeholder=\"Search functions (regular expression)\" \
          aria-label=\"Search functions\" autocomplete=\"off\" spellcheck=\"false\"/>\
          <button type=\"button\" id=\"whole\">Reset zoom</button><output id=\"found\"></output></form>\n\
          <ul class=\"legend\">{legend}</ul>\n\
-         <div id=\"picture\">{picture}</div>\n\
+         <div id=\"picture\" class=\"{direction}\">{picture}</div>\n\
          <p id=\"info\" aria-live=\"polite\">Point at a frame for its values; click to zoom.</p>\n\
          <ul class=\"notes\">{}</ul>\n\
-         <script>{SCRIPT}</script>",
+         <script>//<![CDATA[{SCRIPT}//]]></script>",
         escape(&caption.subtitle),
         notes(caption),
     );

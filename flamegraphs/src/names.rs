@@ -55,6 +55,65 @@ fn cut_middle(text: String) -> String {
     }
 }
 
+/// A name without generic arguments, and of its path the last two segments, closures not counted:
+/// `<alloc::vec::Vec<T> as FromIterator<T>>::from_iter` is `Vec::from_iter`.
+pub(crate) fn short(name: &str) -> String {
+    let name = name.trim();
+    if !name.contains("::") || name.starts_with('(') {
+        return name.to_owned();
+    }
+    let mut plain = String::with_capacity(name.len());
+    without_generics(name, &mut plain);
+    let mut kept = 0;
+    let mut start = 0;
+    for (at, _) in plain.rmatch_indices("::") {
+        let segment = plain.get(at + 2..).and_then(|s| s.split("::").next()).unwrap_or_default();
+        kept += usize::from(!segment.starts_with('{') && !segment.is_empty());
+        if kept == 2 {
+            start = at + 2;
+            break;
+        }
+    }
+    let short = plain.get(start..).unwrap_or_default();
+    if short.is_empty() { name.to_owned() } else { short.to_owned() }
+}
+
+/// Copies `name` without what stands in `<...>`, except for the type in a leading `<T as Trait>`. The `>` of `->`
+/// closes nothing. Unbalanced names lose their end at worst.
+fn without_generics(name: &str, plain: &mut String) {
+    let mut rest = name;
+    // `<<T as A>::B as C>::f`: the innermost self type is what names it.
+    let leading = rest.len() - rest.trim_start_matches('<').len();
+    rest = rest.get(leading..).unwrap_or_default();
+    // How many brackets are open: leading ones of which the self type has been taken, and those of arguments.
+    let (mut leading_open, mut depth, mut before) = (leading, 0usize, ' ');
+    let mut in_trait = false;
+    for (at, c) in rest.char_indices() {
+        match c {
+            '<' => depth += 1,
+            '>' if before == '-' => {
+                if depth == 0 && !in_trait {
+                    plain.push(c);
+                }
+            }
+            '>' if depth > 0 => depth -= 1,
+            '>' if leading_open > 0 => {
+                leading_open -= 1;
+                in_trait = false;
+            }
+            _ if depth > 0 || in_trait => {}
+            ' ' if leading_open > 0 && rest.get(at..).is_some_and(|r| r.starts_with(" as ")) => {
+                in_trait = true
+            }
+            c => plain.push(c),
+        }
+        before = c;
+    }
+    while let Some(at) = plain.find("::::") {
+        plain.replace_range(at..at + 2, "");
+    }
+}
+
 /// The last three parts of a path: enough to find the file, without the builder's home directory.
 pub(crate) fn short_path(path: &str) -> String {
     let mut start = 0;
@@ -87,6 +146,27 @@ mod tests {
         let text = shown(&name);
         assert!(text.len() <= MAX_NAME_BYTES);
         assert!(text.starts_with("my_crate::") && text.ends_with("::leaf") && text.contains("bytes]"));
+    }
+
+    #[test]
+    fn short_names_say_type_and_function() {
+        for (name, text) in [
+            ("orders::cache::Cache<K,V>::insert", "Cache::insert"),
+            ("<alloc::vec::Vec<T> as core::iter::FromIterator<T>>::from_iter", "Vec::from_iter"),
+            ("<&mut W as core::fmt::Write>::write_str", "&mut W::write_str"),
+            ("<<a::B as c::D>::E as f::G>::h", "E::h"),
+            ("orders::http::serve::{{closure}}", "http::serve::{{closure}}"),
+            ("core::ops::function::FnOnce::call_once{{vtable.shim}}", "FnOnce::call_once{{vtable.shim}}"),
+            ("alloc::boxed::Box<dyn Fn() -> u8>::new", "Box::new"),
+            ("a::b::<impl x::Y for z::W<T>>::go", "b::go"),
+            ("main", "main"),
+            ("<", "<"),
+            ("::", "::"),
+            ("a::", "a::"),
+            ("operator->::x", "operator->::x"),
+        ] {
+            assert_eq!(short(name), text, "{name}");
+        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Colours. All are light enough for black text on them, so that they serve on a light and on a dark page.
 
+use diag::profile::frames::module_of_name;
+
 use crate::budget::{Frame, Kind};
 use crate::options::{Colors, DiffWidth};
-use crate::origin::{Origin, crate_of};
+use crate::origin::Origin;
 use crate::tree::{Mode, Tree};
 
 /// Ends of the difference scale: orange and blue keep apart under all common kinds of colour blindness (after
@@ -10,6 +12,9 @@ use crate::tree::{Mode, Tree};
 const GROWN: [u8; 3] = [0xf5, 0x83, 0x1f];
 const SHRUNK: [u8; 3] = [0x4f, 0x97, 0xdd];
 const UNCHANGED: [u8; 3] = [0xf4, 0xf3, 0xef];
+
+/// Frames that are no functions: label groups, cut stacks.
+const REMARK: [u8; 3] = [0xe4, 0xe4, 0xe0];
 
 /// Names of the hatched fills; `svg` defines them.
 pub(crate) const FILL_GONE: &str = "url(#gone)";
@@ -27,7 +32,7 @@ pub(crate) fn fill(tree: &Tree, frame: &Frame, colors: Colors) -> String {
         }
         (Kind::All, Mode::Single) => hex(UNCHANGED),
         (Kind::Function(name), Mode::Single) => match tree.names.get(name as usize) {
-            Some(n) if n.remark => FILL_REST.to_owned(),
+            Some(n) if n.remark => hex(REMARK),
             Some(n) => match colors {
                 Colors::Origin => origin(n.origin, &n.raw),
                 Colors::Crate => by_crate(n.origin, &n.raw),
@@ -67,7 +72,7 @@ fn base(o: Origin) -> (f64, f64, f64) {
     match o {
         Origin::Own => (30.0, 0.95, 0.66),
         Origin::Dependency => (203.0, 0.70, 0.74),
-        Origin::Standard => (160.0, 0.28, 0.78),
+        Origin::Runtime => (160.0, 0.28, 0.78),
         Origin::Native => (275.0, 0.28, 0.83),
         Origin::Unknown => (0.0, 0.0, 0.80),
     }
@@ -82,7 +87,7 @@ fn origin(o: Origin, name: &str) -> String {
 }
 
 fn by_crate(o: Origin, name: &str) -> String {
-    match crate_of(name) {
+    match module_of_name(name) {
         Some(krate) => {
             let h = hash(krate);
             hsl((h % 360) as f64, 0.55, 0.70 + 0.08 * ((h >> 16 & 0xff) as f64 / 255.0))
@@ -124,7 +129,7 @@ mod tests {
 
     #[test]
     fn black_text_is_readable_on_every_fill() {
-        let origins = [Origin::Own, Origin::Dependency, Origin::Standard, Origin::Native, Origin::Unknown];
+        let origins = [Origin::Own, Origin::Dependency, Origin::Runtime, Origin::Native, Origin::Unknown];
         for o in origins {
             for i in 0..200 {
                 let color = origin(o, &format!("name{i}"));

@@ -5,15 +5,16 @@
 //! as a flame chart, which inferno does not sort, so that siblings keep our order.
 
 use inferno::flamegraph::{self, TextTruncateDirection, color::BackgroundColor};
-use quick_xml::events::{BytesEnd, BytesStart, BytesText, Event};
+use quick_xml::events::{BytesCData, BytesEnd, BytesStart, BytesText, Event};
 use quick_xml::{Reader, Writer};
 
 use crate::budget::{Frame, Kind};
 use crate::caption::Caption;
 use crate::error::Error;
+use crate::hover::{self, Label};
 use crate::options::{Direction, Options};
+use crate::paint;
 use crate::tree::Tree;
-use crate::{hover, paint};
 
 /// Where the picture goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -123,7 +124,7 @@ struct Dresser<'a> {
     place: Place,
     height: usize,
     /// The frame whose group is being read, with its label.
-    current: Option<(&'a Frame, String)>,
+    current: Option<(&'a Frame, Label)>,
 }
 
 type Out = Writer<Vec<u8>>;
@@ -159,6 +160,10 @@ impl Dresser<'_> {
                 }
                 Event::End(end) if end.name().as_ref() == b"style" => {
                     text(&mut out, STYLE)?;
+                    write(&mut out, Event::End(end))?;
+                }
+                Event::End(end) if end.name().as_ref() == b"script" => {
+                    write(&mut out, Event::CData(BytesCData::new(LABELS)))?;
                     write(&mut out, Event::End(end))?;
                 }
                 event if svg_depth >= 2 => self.frame_event(&mut reader, &mut out, event)?,
@@ -198,6 +203,8 @@ impl Dresser<'_> {
         event: Event<'r>,
     ) -> Result<(), Error> {
         match event {
+            // The group waits for its title, since the short name is an attribute of the group.
+            Event::Start(start) if start.name().as_ref() == b"g" => Ok(()),
             Event::Start(start) if start.name().as_ref() == b"title" => {
                 let inner = reader.read_text(start.name()).map_err(Error::draw)?;
                 let inner = inner.decode().map_err(Error::draw)?;
@@ -209,6 +216,11 @@ impl Dresser<'_> {
                 let frame =
                     self.frames.get(number).ok_or_else(|| Error::draw("a frame that was not given"))?;
                 let label = hover::label(self.tree, frame);
+                let mut group = BytesStart::new("g");
+                if label.short != label.whole {
+                    group.push_attribute(("data-short", label.short.as_str()));
+                }
+                write(out, Event::Start(group))?;
                 element(out, BytesStart::new("title"), &hover::text(self.tree, frame, &label))?;
                 self.current = Some((frame, label));
                 Ok(())
@@ -232,15 +244,15 @@ impl Dresser<'_> {
     }
 
     /// The label as it fits before the script measures it: what a viewer without scripts shows.
-    fn fitting(&self, frame: &Frame, label: String) -> String {
+    fn fitting(&self, frame: &Frame, label: Label) -> String {
         let share = frame.width as f64 / self.tree.root().width as f64;
         let chars = ((share * (WIDTH_PX - 2.0 * PAD_PX) - 6.0) / CHAR_PX).max(0.0) as usize;
-        if chars < 3 {
-            return String::new();
-        }
-        match label.char_indices().nth(chars) {
-            None => label,
-            Some(_) => label.chars().take(chars - 2).chain("..".chars()).collect(),
+        let fits = |text: &str| text.chars().nth(chars).is_none();
+        match label {
+            _ if chars < 3 => String::new(),
+            Label { whole, .. } if fits(&whole) => whole,
+            Label { short, .. } if fits(&short) => short,
+            Label { short, .. } => short.chars().take(chars - 2).chain("..".chars()).collect(),
         }
     }
 
@@ -273,6 +285,9 @@ impl Dresser<'_> {
     }
 }
 
+/// Short names where room is short. Comes after inferno's script.
+const LABELS: &str = include_str!("labels.js");
+
 /// Beyond inferno's style: a readable title font, a search button that can be seen, dark pages, paper.
 pub(crate) const STYLE: &str = "
 #title, #subtitle, #legend, #search, #unzoom, #matched { font-family:system-ui, sans-serif; }
@@ -293,7 +308,7 @@ text { fill:#e4e4e7; }
 
 fn hatches(out: &mut Out) -> Result<(), Error> {
     let [_, _, shrunk] = paint::scale();
-    for (id, back, line) in [("gone", shrunk.as_str(), "#f4f3ef"), ("rest", "#e2e2e2", "#cdcdcd")] {
+    for (id, back, line) in [("gone", shrunk.as_str(), "#8dbcec"), ("rest", "#e2e2e2", "#cdcdcd")] {
         let pattern = BytesStart::new("pattern").with_attributes([
             ("id", id),
             ("width", "7"),

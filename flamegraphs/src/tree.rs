@@ -6,6 +6,7 @@
 
 use std::hash::BuildHasher;
 
+use diag::profile::frames::{address_name, is_runtime};
 use diag::profile::{LocationId, Profile, Sample};
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable, hash_table::Entry};
 
@@ -200,8 +201,7 @@ impl Tree {
         }
         if self.hide_runtime {
             let names = &self.names;
-            self.path
-                .retain(|&n| names.get(n as usize).is_none_or(|n| !origin::is_runtime(&n.raw, n.origin)));
+            self.path.retain(|&n| names.get(n as usize).is_none_or(|n| n.remark || !is_runtime(&n.raw)));
         }
         if self.path.is_empty() {
             let text = if self.hide_runtime { "(only runtime frames)" } else { "(no stack)" };
@@ -302,7 +302,7 @@ impl Frames {
         let start = self.flat.len();
         let location = profile.location(id);
         if location.lines.is_empty() {
-            let text = address_text(profile, id);
+            let text = address_name(profile, id);
             self.flat.push(tree.intern(text, String::new, |_, _| Origin::Unknown, false));
         }
         for line in location.lines.iter().rev() {
@@ -315,19 +315,6 @@ impl Frames {
             *slot = Some(range.clone());
         }
         range
-    }
-}
-
-/// `liborders.so+0x1234`, or the bare address. The offset is that in the file, which symbol tools take.
-fn address_text(profile: &Profile, id: LocationId) -> String {
-    let location = profile.location(id);
-    match location.mapping.map(|m| profile.mapping(m)) {
-        Some(m) if m.start <= location.address => {
-            let file = profile.str(m.file);
-            let name = file.rsplit('/').next().filter(|n| !n.is_empty()).unwrap_or("?");
-            format!("{name}+{:#x}", (location.address - m.start).saturating_add(m.file_offset))
-        }
-        _ => format!("{:#x}", location.address),
     }
 }
 

@@ -173,7 +173,7 @@ fn deep_stacks_lose_their_middle_only() {
     assert!(drawn.iter().any(|f| f.text.starts_with("app::f0 ")));
     assert!(drawn.iter().any(|f| f.text.starts_with("app::leaf ")));
     assert!(drawn.iter().any(|f| f.text.starts_with("(frames left out: the stack is too deep)")));
-    assert!(svg.contains("1 stacks deeper than the limit"));
+    assert!(svg.contains("which lose their middle: 1."));
 }
 
 #[test]

@@ -131,3 +131,40 @@ pub(crate) fn frames(markup: &str) -> Vec<Drawn> {
         })
         .collect()
 }
+
+/// Names that would do harm in markup, scripts, folded lines or to the eye.
+pub(crate) fn hostile_names() -> Vec<String> {
+    let mut names: Vec<String> = [
+        "<script>window.pwned=1</script>",
+        "</title><script>window.pwned=1</script>",
+        "</svg><img src=x onerror=\"window.pwned=1\">",
+        "\"'><svg onload=window.pwned=1>",
+        "]]><script>window.pwned=1</script><![CDATA[",
+        "</script><script>window.pwned=1</script>",
+        "<!-- a -- b --!> <!DOCTYPE x [<!ENTITY e SYSTEM \"file:///etc/passwd\">]>",
+        "&lt;b&gt; &e; &#0; &#x1F; &amp",
+        "a;b;c 12",
+        "f 12 13",
+        "# 7",
+        "12",
+        "all (9 samples, 100%)",
+        "--",
+        "-",
+        "f_[k]",
+        "(1,000,000 smaller stacks)",
+        "line\nbreak\r\n\tand tab",
+        "nul\0bel\u{7}esc\u{1b}[31m del\u{7f} c1\u{9b}",
+        "noncharacters \u{fffe}\u{ffff}\u{1fffe}",
+        "right to left \u{202e}evil\u{202c} \u{2066}x\u{2069} \u{200f}",
+        "zero width \u{200b}\u{feff}",
+        "javascript:window.pwned=1",
+        "${window.pwned=1} `x` \\u003cscript\\u003e \\",
+        "日本語 größe 🦀 e\u{301}",
+        " ",
+        "a\u{85}b\u{2028}c\u{2029}d",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    names.push(format!("huge::<{}>::end", "x🦀\"<".repeat(3_000)));
+    names
+}

@@ -1,0 +1,25 @@
+
+// Replaces inferno's function of this name: a frame shows its whole name if there is room, else the short one that
+// is in data-short, else the beginning of that. Reads everything first and writes then, to lay out only once.
+function update_text_for_elements(elements) {
+    var char_width = known_font_width || fontsize * fontwidth;
+    var picture = frames.attributes.width.value;
+    var changes = [];
+    for (var i = 0; i < elements.length; i++) {
+        var e = elements[i];
+        var r = find_child(e, "rect").attributes;
+        var room = Math.floor((parseFloat(r.width.value) * picture / 100 - 6) / char_width);
+        var text = "";
+        if (room >= 3) {
+            var title = g_to_text(e);
+            var whole = title.substring(0, title.lastIndexOf(" ("));
+            var short = e.getAttribute("data-short") || whole;
+            text = whole.length <= room ? whole : short.length <= room ? short : short.substring(0, room - 2) + "..";
+        }
+        changes.push([find_child(e, "text"), format_percent(parseFloat(r.x.value) + 300 / picture), text]);
+    }
+    changes.forEach(function (c) {
+        c[0].attributes.x.value = c[1];
+        c[0].textContent = c[2];
+    });
+}
