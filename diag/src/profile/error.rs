@@ -28,8 +28,8 @@ pub enum ProfileError {
         /// Sample types of the other.
         other: String,
     },
-    /// A pattern cannot be read as a regular expression.
-    #[error("the pattern {pattern} is not a regular expression: {why}")]
+    /// A pattern cannot be read.
+    #[error("the pattern {pattern} is not usable: {why}")]
     BadPattern {
         /// The pattern as given.
         pattern: String,

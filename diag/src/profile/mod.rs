@@ -5,14 +5,18 @@
 //! module file `model.rs`.
 
 mod builder;
+mod copy;
 pub mod diff;
 mod error;
+mod filter;
 pub mod frames;
 mod ids;
 mod intern;
 mod keys;
+mod merge;
 mod model;
 mod pattern;
+mod regroup;
 mod select;
 pub mod table;
 #[cfg(test)]
@@ -22,10 +26,13 @@ pub mod units;
 
 pub use builder::ProfileBuilder;
 pub use error::ProfileError;
+pub use filter::{Filter, LabelMatch};
 pub use ids::{FunctionId, LabelSetId, LocationId, MappingId, StackId, StrId};
 pub use keys::Grouping;
+pub use merge::{delta, merge};
 pub use model::{
     Function, Label, LabelValue, Line, Location, Loss, Mapping, MappingSymbols, Meta, Period, Profile,
     Sample, ValueType,
 };
 pub use pattern::Pattern;
+pub use regroup::regroup;

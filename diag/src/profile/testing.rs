@@ -91,3 +91,28 @@ pub(crate) fn named(stacks: &[(&str, i64)]) -> Profile {
     let add = |s: Stacks, &(stack, value): &(&str, i64)| s.add(stack, &[value]);
     stacks.iter().fold(Stacks::new(&["inuse_space/bytes"]), add).build()
 }
+
+/// What a profile says, in an order of its own: a text a sample, `root;..;leaf {labels} [values]`.
+pub(crate) fn canonical(profile: &Profile) -> Vec<String> {
+    let mut rows: Vec<String> = profile
+        .samples()
+        .map(|sample| {
+            let mut frames: Vec<String> = super::frames::leaf_first(profile, sample.stack)
+                .map(|at| match (at.line, super::frames::show(profile, at)) {
+                    (Some(_), f) => format!("{}@{}:{}", f.function, f.file, f.line),
+                    (None, f) => f.function,
+                })
+                .collect();
+            frames.reverse();
+            let mut labels: Vec<String> = profile
+                .label_set(sample.labels)
+                .iter()
+                .map(|l| format!("{}={}", profile.str(l.key), super::select::value_text(profile, l.value)))
+                .collect();
+            labels.sort();
+            format!("{} {{{}}} {:?}", frames.join(";"), labels.join(","), sample.values)
+        })
+        .collect();
+    rows.sort();
+    rows
+}

@@ -82,5 +82,5 @@ fn peek_has_callers_and_callees_once_a_stack() {
 #[test]
 fn a_bad_pattern_says_why() {
     let error = Pattern::new("a(").unwrap_err().to_string();
-    assert_eq!(error, "the pattern a( is not a regular expression: error: unclosed group");
+    assert_eq!(error, "the pattern a( is not usable: error: unclosed group");
 }
