@@ -1,40 +1,42 @@
 //! [`Diag`]: the one handle a service holds.
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
-use crate::config::Config;
-use crate::heap::{Heap, HeapError, HeapStats};
+use crate::config::{Config, Problem};
+use crate::heap::{self, Heap, HeapError, HeapStats};
+use crate::profile::{Profile, ProfileError};
+use crate::worker::Worker;
 
-/// The diagnostics of this process. Cheap to clone.
-#[derive(Clone, Debug)]
+/// The diagnostics of this process. Cheap to clone; they run until the last clone is dropped.
+#[derive(Clone)]
 pub struct Diag {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     config: Config,
     heap: Result<Heap, HeapError>,
+    problems: Vec<Problem>,
+    started: Instant,
+    started_unix_ns: u64,
+    worker: Option<Worker>,
+    #[cfg(any())]
+    symbols: Mutex<crate::symbols::Resolver>,
 }
+
+static RUNNING: Mutex<Weak<Inner>> = Mutex::new(Weak::new());
 
 /// Why the diagnostics could not start at all.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// There can be one a process.
-    #[error("diag is already running in this process; keep the handle that start() gave and clone it")]
+    #[error(
+        "diag is already running in this process; use Diag::running(), or clone the handle that start() gave"
+    )]
     AlreadyStarted,
-}
-
-/// Something that does not work as asked, though the rest does.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Problem {
-    /// Which part: `config`, `heap`, `capture`.
-    pub part: String,
-    /// What is wrong.
-    pub what: String,
-    /// What to do.
-    pub next: String,
 }
 
 /// What runs, what does not, and why.
@@ -43,31 +45,47 @@ pub struct Problem {
 pub struct Status {
     /// `diag.status/1`.
     pub schema: &'static str,
+    /// Version of this library.
+    pub version: &'static str,
     /// The settings in force.
     pub config: Config,
     /// Process id.
     pub pid: u32,
-    /// Start of the process's diagnostics, unix seconds with fraction.
+    /// Path of the program.
+    pub executable: Option<PathBuf>,
+    /// Start of the diagnostics, unix seconds with fraction.
     pub started_unix_s: f64,
     /// Seconds since then.
     pub uptime_s: f64,
     /// The heap collector, when it runs.
     pub heap: Option<HeapStats>,
+    /// Captures to files, when a directory is set.
+    pub captures: Option<crate::worker::CaptureStats>,
     /// What does not work as asked.
     pub problems: Vec<Problem>,
 }
 
-/// Settings before the start.
+/// Settings before the start. `DIAG_*` variables override them.
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
-    service_name: Option<String>,
-    sample_bytes: Option<u64>,
+    config: Config,
+}
+
+impl std::fmt::Debug for Diag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Diag").field("config", &self.inner.config).field("heap", &self.inner.heap).finish()
+    }
 }
 
 impl Diag {
     /// Settings, then [`Builder::start`].
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    /// The diagnostics that run in this process, if any.
+    pub fn running() -> Option<Diag> {
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).upgrade().map(|inner| Diag { inner })
     }
 
     /// The settings in force.
@@ -86,56 +104,217 @@ impl Diag {
     /// Where the process's memory stands now: allocator, kernel, cgroup.
     #[cfg(feature = "memory")]
     pub fn memory(&self) -> crate::memory::Waterline {
-        let mut waterline = crate::memory::read();
-        waterline.diag_bytes = self.heap().map(|heap| heap.stats().memory_bytes).into();
-        waterline
+        waterline(&self.inner.heap)
+    }
+
+    /// The profile with names, files and lines for its addresses, inlined frames expanded, allocator frames stripped.
+    ///
+    /// Reads this program's object files. Addresses resolved once are kept, bounded; everything else is dropped again.
+    /// One caller at a time; others wait.
+    ///
+    /// # Errors
+    /// When the result would not be a valid profile; files without names are not an error.
+    #[cfg(any())]
+    pub fn symbolize(&self, profile: &Profile) -> Result<Profile, ProfileError> {
+        let _unprofiled = crate::Unprofiled::begin();
+        let mut resolver = self.inner.symbols.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = crate::profile::symbolize::symbolize(profile, &mut *resolver);
+        resolver.end_session();
+        named
+    }
+
+    /// Writes a capture now, where a capture directory is set. Waits until it is on disk.
+    ///
+    /// # Errors
+    /// What failed and on which path, or that no directory is set.
+    pub fn capture_now(&self) -> std::io::Result<()> {
+        match &self.inner.worker {
+            Some(worker) => worker.capture_now(),
+            None => Err(std::io::Error::other("the diagnostics are disabled (DIAG_DISABLE)")),
+        }
     }
 
     /// What runs, what does not, and why.
     pub fn status(&self) -> Status {
+        let inner = &self.inner;
+        let mut problems = inner.problems.clone();
+        let captures = inner.worker.as_ref().and_then(Worker::capture_stats);
+        problems.extend(captures.as_ref().and_then(|c| c.last_problem.clone()));
         Status {
             schema: "diag.status/1",
-            config: self.inner.config.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            config: inner.config.clone(),
             pid: std::process::id(),
-            started_unix_s: 0.0,
-            uptime_s: 0.0,
-            heap: self.inner.heap.as_ref().ok().map(Heap::stats),
-            problems: Vec::new(),
+            executable: std::env::current_exe().ok(),
+            started_unix_s: inner.started_unix_ns as f64 / 1e9,
+            uptime_s: inner.started.elapsed().as_secs_f64(),
+            heap: inner.heap.as_ref().ok().map(Heap::stats),
+            captures,
+            problems,
+        }
+    }
+}
+
+#[cfg(feature = "memory")]
+pub(crate) fn waterline(heap: &Result<Heap, HeapError>) -> crate::memory::Waterline {
+    let _unprofiled = crate::Unprofiled::begin();
+    let mut waterline = crate::memory::read();
+    waterline.diag_bytes =
+        heap.as_ref().map(|heap| heap.stats().memory_bytes).map_err(HeapError::clone).into();
+    waterline
+}
+
+/// Who a profile is of, as comment lines.
+pub(crate) fn identity(config: &Config) -> Vec<String> {
+    vec![
+        format!("service={}", config.service_name),
+        format!("pid={}", std::process::id()),
+        format!("diag={}", env!("CARGO_PKG_VERSION")),
+    ]
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            worker.finish();
+        }
+        if let Ok(heap) = &self.heap {
+            // Nobody can ask any more; what is sampled would be paid for nothing.
+            let _ = heap.set_active(false);
         }
     }
 }
 
 impl Builder {
     /// Name of the service, in titles and labels. Default: the name of the executable.
+    #[must_use]
     pub fn service_name(mut self, name: impl Into<String>) -> Self {
-        self.service_name = Some(name.into());
+        self.config.service_name = name.into();
         self
     }
 
-    /// Mean bytes between heap samples.
+    /// Mean bytes between heap samples; rounded to a power of two. Default: jemalloc's setting, 512 KiB.
+    #[must_use]
     pub fn sample_bytes(mut self, bytes: u64) -> Self {
-        self.sample_bytes = Some(bytes);
+        self.config.sample_bytes = Some(bytes);
+        self
+    }
+
+    /// About the most memory the heap collector's tables take. Default 64 MiB: some 400,000 live samples, 100,000 stacks.
+    #[must_use]
+    pub fn heap_table_bytes(mut self, bytes: u64) -> Self {
+        self.config.heap_table_bytes = bytes;
+        self
+    }
+
+    /// Where `diag_server::serve` listens. Default 127.0.0.1:6060.
+    #[must_use]
+    pub fn listen(mut self, address: std::net::SocketAddr) -> Self {
+        self.config.listen = address;
+        self
+    }
+
+    /// File with the token that clients must show. Required to listen off loopback.
+    #[must_use]
+    pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.token_file = Some(path.into());
+        self
+    }
+
+    /// Writes captures (heap with ages, waterline) to this directory: at once, every [`capture_every`], and when the last
+    /// handle is dropped.
+    ///
+    /// [`capture_every`]: Self::capture_every
+    #[must_use]
+    pub fn capture_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.capture_dir = Some(path.into());
+        self
+    }
+
+    /// Time between captures, at least a second. Default 10 s.
+    #[must_use]
+    pub fn capture_every(mut self, every: Duration) -> Self {
+        self.config.capture_every = every.max(Duration::from_secs(1));
+        self
+    }
+
+    /// Captures kept, the newest. Default 1,000.
+    #[must_use]
+    pub fn capture_keep(mut self, count: usize) -> Self {
+        self.config.capture_keep = count.max(1);
+        self
+    }
+
+    /// Collect nothing and listen nowhere; [`Diag::status`] says so.
+    #[must_use]
+    pub fn disabled(mut self, disabled: bool) -> Self {
+        self.config.disabled = disabled;
+        self
+    }
+
+    /// Let jemalloc see the stacks too, so that `prof.dump` by others in this program stays useful. Costs a second walk a
+    /// sample. Without it such a dump shows one stack.
+    #[must_use]
+    pub fn stacks_for_jemalloc(mut self, on: bool) -> Self {
+        self.config.stacks_for_jemalloc = on;
+        self
+    }
+
+    /// Take heap profiles from jemalloc's `prof.dump` even where its sample hooks are to be had.
+    #[must_use]
+    pub fn force_prof_dump(mut self, on: bool) -> Self {
+        self.config.force_prof_dump = on;
         self
     }
 
     /// Starts the collectors. What cannot run says so in [`Diag::status`]; the host goes on.
     ///
+    /// Keep the handle (or the server that holds one): when the last is dropped, sampling stops.
+    ///
     /// # Errors
     /// [`Error::AlreadyStarted`].
     pub fn start(self) -> Result<Diag, Error> {
-        Ok(Diag {
-            inner: Arc::new(Inner {
-                config: Config {
-                    service_name: self.service_name.unwrap_or_default(),
-                    sample_bytes: self.sample_bytes,
-                    listen: std::net::SocketAddr::from(([127, 0, 0, 1], 6060)),
-                    token_file: None,
-                    capture_dir: None,
-                    capture_every: std::time::Duration::from_secs(10),
-                    disabled: false,
-                },
-                heap: Err(HeapError::Unavailable { why: "not built yet".into(), next: "wait".into() }),
-            }),
-        })
+        let _unprofiled = crate::Unprofiled::begin();
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.strong_count() > 0 {
+            return Err(Error::AlreadyStarted);
+        }
+        let mut config = self.config;
+        let mut problems = config.override_by(|name| std::env::var(name).ok());
+        let heap = start_heap(&config, &mut problems);
+        let worker = (!config.disabled).then(|| Worker::start(&config, heap.clone(), &mut problems));
+        let inner = Arc::new(Inner {
+            heap,
+            problems,
+            started: Instant::now(),
+            started_unix_ns: crate::sys::clock::unix_ns(),
+            worker,
+            #[cfg(any())]
+            symbols: Mutex::new(crate::symbols::Resolver::in_process()),
+            config,
+        });
+        *running = Arc::downgrade(&inner);
+        Ok(Diag { inner })
+    }
+}
+
+fn start_heap(config: &Config, problems: &mut Vec<Problem>) -> Result<Heap, HeapError> {
+    if config.disabled {
+        return Err(HeapError::Unavailable {
+            why: "the diagnostics are disabled".into(),
+            next: "unset DIAG_DISABLE (or the builder's disabled) and start again".into(),
+        });
+    }
+    match heap::start(config) {
+        Ok(started) => {
+            problems.extend(started.problems);
+            Ok(started.heap)
+        }
+        Err(error) => {
+            if let HeapError::Unavailable { why, next } = &error {
+                problems.push(Problem { part: "heap".into(), what: why.clone(), next: next.clone() });
+            }
+            Err(error)
+        }
     }
 }

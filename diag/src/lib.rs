@@ -1,6 +1,8 @@
 //! Memory-leak and profiling diagnostics that live inside a Rust service.
 
 #[cfg(feature = "heap")]
+mod allocator;
+#[cfg(feature = "heap")]
 mod config;
 pub mod endpoints;
 #[cfg(feature = "heap")]
@@ -11,10 +13,17 @@ pub mod heap;
 pub mod memory;
 pub mod profile;
 #[cfg(feature = "heap")]
-#[allow(unsafe_code)]
 mod sys;
+#[cfg(feature = "heap")]
+mod worker;
 
 #[cfg(feature = "heap")]
-pub use config::Config;
+pub use allocator::Allocator;
 #[cfg(feature = "heap")]
-pub use face::{Builder, Diag, Error, Problem, Status};
+pub use config::{Config, Problem};
+#[cfg(feature = "heap")]
+pub use face::{Builder, Diag, Error, Status};
+#[cfg(feature = "heap")]
+pub use sys::thread::Unprofiled;
+#[cfg(feature = "heap")]
+pub use worker::CaptureStats;

@@ -17,6 +17,7 @@ mod merge;
 mod model;
 mod pattern;
 mod regroup;
+pub mod sampling;
 mod select;
 pub mod table;
 #[cfg(test)]

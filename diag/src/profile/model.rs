@@ -207,6 +207,14 @@ impl Profile {
         &self.meta
     }
 
+    /// Changes the descriptive data. A default sample type that does not exist is dropped.
+    pub fn annotate(&mut self, change: impl FnOnce(&mut Meta)) {
+        change(&mut self.meta);
+        self.meta.losses.sort();
+        self.meta.default_sample_type =
+            self.meta.default_sample_type.filter(|t| *t < self.sample_types.len());
+    }
+
     /// The sample type a viewer shows first: the stated default, else the last one, as pprof does.
     pub fn default_sample_type(&self) -> usize {
         self.meta.default_sample_type.unwrap_or(self.sample_types.len().saturating_sub(1))

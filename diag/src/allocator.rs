@@ -1,0 +1,51 @@
+//! The global allocator: jemalloc, built with profiling, with the settings that the heap collector needs.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout};
+
+use tikv_jemallocator::Jemalloc;
+
+use crate::sys::thread;
+
+/// jemalloc, profiled and configured: nothing else to set.
+///
+/// ```
+/// #[global_allocator]
+/// static ALLOC: diag::Allocator = diag::Allocator;
+/// ```
+///
+/// It adds one thread-local store to `realloc` and nothing to the other calls. Sampling starts with
+/// [`Builder::start`](crate::Builder::start); until then profiling is compiled in and inactive.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Allocator;
+
+// SAFETY: every call goes to jemalloc unchanged, which keeps the contract.
+unsafe impl GlobalAlloc for Allocator {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's contract is jemalloc's.
+        unsafe { Jemalloc.alloc(layout) }
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above.
+        unsafe { Jemalloc.alloc_zeroed(layout) }
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { Jemalloc.dealloc(ptr, layout) }
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // The hook of the new block reads from which one it grew: birth and chain length carry over.
+        thread::with_state(|t| t.realloc_from.set(ptr as usize));
+        // SAFETY: as above.
+        let new = unsafe { Jemalloc.realloc(ptr, layout, new_size) };
+        thread::with_state(|t| t.realloc_from.set(0));
+        new
+    }
+}

@@ -1,0 +1,280 @@
+//! The collector: what happens when jemalloc reports a sample or the free of one.
+//!
+//! One for the process, never dropped. The functions ending in `_in_handler` run inside allocations and keep the rules
+//! stated in `sys/hooks.rs`.
+
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::live::{Inserted, LiveObject, LiveTable};
+use super::sites::Sites;
+use super::threads::ThreadNames;
+use crate::profile::sampling::weight;
+use crate::sys::fork::ForkSafe;
+use crate::sys::hooks::{SampleSink, SampledAllocation};
+use crate::sys::lock::Lock;
+use crate::sys::modules::Module;
+use crate::sys::thread::ThreadState;
+use crate::sys::unwind::Walker;
+use crate::sys::{clock, hooks};
+
+/// Frames searched, from the leaf, for the allocator's own.
+const ALLOCATOR_DEPTH: usize = 16;
+/// Modules remembered, unloaded ones included.
+const MODULES_KEPT: usize = 4096;
+const CALIBRATION_FRAMES: usize = 32;
+
+/// See the module.
+pub(crate) struct Collector {
+    pub(crate) live: LiveTable,
+    pub(crate) sites: Sites,
+    pub(crate) threads: ThreadNames,
+    walker: Walker,
+    /// Every module seen since the start; those loaded now first. Replaced as a whole.
+    modules: Lock<Arc<Modules>>,
+    /// Process id of whoever refreshes the modules now, or 0; a forked child takes over from a vanished thread.
+    refreshing: AtomicU32,
+    /// Functions of the allocator, sorted. Set by calibration.
+    allocator_code: OnceLock<Vec<Range<u64>>>,
+    /// The last stack seen while a thread calibrates.
+    calibration: Lock<Calibration>,
+    /// Period in force, in bytes.
+    period: AtomicU64,
+    /// Estimated bytes allocated since the start: the work clock.
+    work_bytes: AtomicU64,
+    samples: AtomicU64,
+    live_table_full: AtomicU64,
+    site_table_full: AtomicU64,
+    pub(crate) started_ns: u64,
+    pub(crate) started_unix_ns: u64,
+    pub(crate) memory_limit: u64,
+}
+
+struct Calibration {
+    frames: [u64; CALIBRATION_FRAMES],
+    len: usize,
+}
+
+/// The object files of the process.
+#[derive(Default)]
+pub(crate) struct Modules {
+    pub(crate) list: Vec<Module>,
+    generation: (u64, u64),
+}
+
+impl Collector {
+    /// Tables for at most about `memory_limit` bytes, and the modules as loaded now.
+    pub(crate) fn new(memory_limit: u64, period: u64) -> io::Result<Self> {
+        // Half for live objects, 64 bytes each and 8 of index (at most half full, twice during growth); the rest for
+        // stacks and sites.
+        let live_limit = (memory_limit / 2 / 80).max(1024) as usize;
+        let collector = Self {
+            live: LiveTable::new(live_limit)?,
+            sites: Sites::new((memory_limit / 2) as usize)?,
+            threads: ThreadNames::new(),
+            walker: Walker::new(),
+            modules: Lock::new(Arc::default()),
+            refreshing: AtomicU32::new(0),
+            calibration: Lock::new(Calibration { frames: [0; CALIBRATION_FRAMES], len: 0 }),
+            allocator_code: OnceLock::new(),
+            period: AtomicU64::new(period),
+            work_bytes: AtomicU64::new(0),
+            samples: AtomicU64::new(0),
+            live_table_full: AtomicU64::new(0),
+            site_table_full: AtomicU64::new(0),
+            started_ns: clock::monotonic_ns(),
+            started_unix_ns: clock::unix_ns(),
+            memory_limit,
+        };
+        collector.refresh_modules();
+        Ok(collector)
+    }
+
+    pub(crate) fn period(&self) -> u64 {
+        self.period.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn sample_count(&self) -> u64 {
+        self.samples.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_period(&self, period: u64) {
+        self.period.store(period, Ordering::Relaxed);
+    }
+
+    /// Looks whether files were loaded or unloaded, and takes them over. Not inside an allocation.
+    pub(crate) fn refresh_modules(&self) {
+        let (me, known) = (std::process::id(), self.modules());
+        let generation = crate::sys::modules::generation();
+        if known.generation == generation && !known.list.is_empty() {
+            return;
+        }
+        // No lock is held across the loader's: the thread that has that one may be forking, and wait for ours.
+        if self.refreshing.swap(me, Ordering::AcqRel) == me {
+            return;
+        }
+        let mut list = self.walker.refresh(&known.list);
+        // Those that are gone stay, behind, to name addresses of stacks that were taken while they were there.
+        for old in &known.list {
+            if list.len() < MODULES_KEPT
+                && !list.iter().any(|m| m.range == old.range && m.build_id == old.build_id)
+            {
+                list.push(Module { unwind_tables: None, ..old.clone() });
+            }
+        }
+        let new = Arc::new(Modules { list, generation });
+        let old = std::mem::replace(&mut *self.modules.lock(), new);
+        drop(old);
+        self.refreshing.store(0, Ordering::Release);
+    }
+
+    /// The modules, those loaded now first.
+    pub(crate) fn modules(&self) -> Arc<Modules> {
+        Arc::clone(&self.modules.lock())
+    }
+
+    /// Sets which functions are the allocator's. The first call counts.
+    pub(crate) fn set_allocator_code(&self, mut code: Vec<Range<u64>>) {
+        code.sort_by_key(|r| r.start);
+        code.dedup();
+        let _ = self.allocator_code.set(code);
+    }
+
+    /// Takes the stack that the last sample of a calibrating thread had; empty when there was none.
+    pub(crate) fn take_calibration(&self) -> Vec<u64> {
+        let mut out = Vec::with_capacity(CALIBRATION_FRAMES);
+        let mut calibration = self.calibration.lock();
+        let len = std::mem::take(&mut calibration.len);
+        out.extend(calibration.frames.iter().take(len));
+        out
+    }
+
+    /// Bytes of memory the collector holds.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.live.memory_bytes() + self.sites.memory_bytes() + self.walker.memory_bytes()
+    }
+
+    /// Nanoseconds since the start.
+    pub(crate) fn now_ns(&self) -> u64 {
+        clock::monotonic_ns().saturating_sub(self.started_ns)
+    }
+
+    /// The stack without the allocator's frames at its leaf.
+    fn user_frames<'a>(&self, frames: &'a [u64]) -> &'a [u64] {
+        let Some(code) = self.allocator_code.get() else { return frames };
+        let is_allocator = |address: &u64| {
+            let after = code.partition_point(|r| r.start <= *address);
+            after.checked_sub(1).and_then(|i| code.get(i)).is_some_and(|r| r.contains(address))
+        };
+        let own = frames.iter().take(ALLOCATOR_DEPTH).rposition(is_allocator).map_or(0, |i| i + 1);
+        frames.get(own..).filter(|rest| !rest.is_empty()).unwrap_or(frames)
+    }
+}
+
+impl SampleSink for Collector {
+    fn sampled_in_handler(&self, sample: &SampledAllocation<'_>) {
+        let period = self.draw_period(sample.thread);
+        if sample.thread.calibrating.get() {
+            let mut calibration = self.calibration.lock();
+            calibration.len = 0;
+            for (place, frame) in calibration.frames.iter_mut().zip(sample.frames) {
+                *place = *frame;
+            }
+            calibration.len = sample.frames.len().min(CALIBRATION_FRAMES);
+            return;
+        }
+        let weight = weight(sample.usable_size, period);
+        self.samples.fetch_add(1, Ordering::Relaxed);
+        let born_work = self.work_bytes.fetch_add(weight.bytes as u64, Ordering::Relaxed);
+        let site =
+            self.sites.site(self.user_frames(sample.frames), sample.usable_size).unwrap_or_else(|| {
+                self.site_table_full.fetch_add(1, Ordering::Relaxed);
+                Sites::OVERFLOW
+            });
+        self.sites.count_allocated(site, weight);
+        let previous = match sample.thread.realloc_from.get() {
+            0 => None,
+            from => self.live.get(from as u64),
+        };
+        let object = LiveObject {
+            address: sample.address,
+            size: sample.size,
+            usable_size: sample.usable_size,
+            weight_objects: weight.objects,
+            born_ns: previous.map_or_else(|| self.now_ns(), |p| p.born_ns),
+            born_work: previous.map_or(born_work, |p| p.born_work),
+            site,
+            thread: self.threads.of_in_handler(sample.thread),
+            realloc_chain: previous.map_or(0, |p| p.realloc_chain.saturating_add(1)),
+            ..LiveObject::default()
+        };
+        if self.live.insert(object) == Inserted::Full {
+            self.live_table_full.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn skipped_in_handler(&self, thread: &ThreadState) {
+        self.draw_period(thread);
+    }
+
+    fn freed_in_handler(&self, address: u64) {
+        self.live.remove(address);
+    }
+
+    fn walker(&self) -> &Walker {
+        &self.walker
+    }
+}
+
+impl Collector {
+    /// The period that the gap before this sample was drawn from; notes the one for the next gap.
+    fn draw_period(&self, thread: &ThreadState) -> u64 {
+        let now = self.period();
+        match thread.drawn_period.replace(now) {
+            0 => now,
+            drawn => drawn,
+        }
+    }
+}
+
+impl ForkSafe for Collector {
+    fn before_fork(&self) {
+        self.sites.acquire_all();
+        self.threads.acquire();
+        self.live.acquire_all();
+        self.walker.acquire_all();
+        self.calibration.acquire();
+        self.modules.acquire();
+    }
+
+    fn after_fork(&self) {
+        self.modules.release();
+        self.calibration.release();
+        self.walker.release_all();
+        self.live.release_all();
+        self.threads.release();
+        self.sites.release_all();
+    }
+}
+
+impl Collector {
+    /// What was lost, by name; zeros left out.
+    pub(crate) fn losses(&self) -> std::collections::BTreeMap<String, u64> {
+        let of = |c: &AtomicU64| c.load(Ordering::Relaxed);
+        [
+            ("live_table_full", of(&self.live_table_full)),
+            ("site_table_full", of(&self.site_table_full)),
+            ("truncated_stacks", of(&hooks::LOSSES.truncated_stacks)),
+            ("unwind_errors", of(&hooks::LOSSES.unwind_errors)),
+            ("no_stack_bounds", of(&hooks::LOSSES.no_stack_bounds)),
+            ("reentered_samples", of(&hooks::LOSSES.reentered_samples)),
+            ("reentered_frees", of(&hooks::LOSSES.reentered_frees)),
+        ]
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(what, count)| (what.to_owned(), count))
+        .collect()
+    }
+}

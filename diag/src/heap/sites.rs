@@ -1,0 +1,361 @@
+//! Where sampled allocations come from: stacks of frames, and for each stack and size class one site with the
+//! allocation totals.
+//!
+//! Three append-only tables on fixed, lazily resident memory. Looking up what is known takes no lock; adding takes one
+//! lock and happens once a distinct stack. Frames are interned, so a stack costs 4 bytes a frame. Nothing is ever
+//! removed: when a table is full, samples go to the site [`Sites::OVERFLOW`], their number and totals stay right and only
+//! the stack is lost (counted by the caller).
+
+use std::io;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::profile::sampling::Weight;
+use crate::sys::lock::Lock;
+use crate::sys::region::{Region, Zeroed, zeroed_struct};
+
+zeroed_struct! {
+    #[derive(Debug)]
+    struct StackRow {
+        hash: AtomicU64,
+        start: AtomicU32,
+        len: AtomicU32,
+    }
+}
+
+zeroed_struct! {
+    #[derive(Debug)]
+    struct SiteRow {
+        /// Position of the stack.
+        stack: AtomicU32,
+        usable_size: AtomicU64,
+        /// Sums of weights, as bits of an f64.
+        allocated_objects: AtomicU64,
+        allocated_bytes: AtomicU64,
+    }
+}
+
+/// A site as read for a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Site {
+    pub(crate) stack: u32,
+    /// 0 for the overflow site, which mixes sizes.
+    pub(crate) usable_size: u64,
+    pub(crate) allocated: Weight,
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    frames: usize,
+    stack_frames: usize,
+    stacks: usize,
+    sites: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Sites {
+    frames: Index<AtomicU64>,
+    stack_frames: Region<AtomicU32>,
+    stacks: Index<StackRow>,
+    sites: Index<SiteRow>,
+    used: Lock<Used>,
+}
+
+/// A table with a hash index; positions are published by storing them in the index.
+#[derive(Debug)]
+struct Index<T> {
+    rows: Region<T>,
+    slots: Region<AtomicU32>,
+    /// Rows readers may look at.
+    published: AtomicU32,
+}
+
+impl<T: Zeroed> Index<T> {
+    fn new(limit: usize) -> io::Result<Self> {
+        Ok(Self {
+            rows: Region::reserve(limit)?,
+            slots: Region::reserve((limit * 2).next_power_of_two())?,
+            published: AtomicU32::new(0),
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.published.load(Ordering::Acquire) as usize
+    }
+
+    fn find(&self, hash: u64, same: impl Fn(&T) -> bool) -> Option<u32> {
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let position = self.slots.get(at)?.load(Ordering::Acquire).checked_sub(1)?;
+            if same(self.rows.get(position as usize)?) {
+                return Some(position);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// Makes a filled row visible. Only under the lock that guards additions.
+    fn publish(&self, hash: u64, position: u32) {
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        while let Some(slot) = self.slots.get(at) {
+            if slot.load(Ordering::Relaxed) == 0 {
+                slot.store(position + 1, Ordering::Release);
+                break;
+            }
+            at = (at + 1) & mask;
+        }
+        self.published.store(position + 1, Ordering::Release);
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        // Index pages become resident as rows spread over them.
+        let slots = (self.slots.len() * size_of::<u32>()) as u64;
+        let rows = self.len() as u64;
+        rows * size_of::<T>() as u64 + slots.min(rows.saturating_mul(4096))
+    }
+}
+
+impl Sites {
+    /// The site of samples whose stack could not be kept.
+    pub(crate) const OVERFLOW: u32 = 0;
+
+    /// Tables for about `memory_bytes` in all.
+    pub(crate) fn new(memory_bytes: usize) -> io::Result<Self> {
+        // A stack of 40 frames takes 160 bytes, its row and index 32, one and a half sites 72.
+        let stacks = (memory_bytes / 320).max(64);
+        let sites = Self {
+            frames: Index::new((stacks * 2).min(1 << 20))?,
+            stack_frames: Region::reserve(stacks * 40)?,
+            stacks: Index::new(stacks)?,
+            sites: Index::new(stacks * 3 / 2)?,
+            used: Lock::new(Used::default()),
+        };
+        sites.site(&[], 0);
+        Ok(sites)
+    }
+
+    /// The site of a stack and size. `None` when a table is full. Runs inside allocations.
+    pub(crate) fn site(&self, frames: &[u64], usable_size: u64) -> Option<u32> {
+        let stack_hash = hash_frames(frames);
+        let stack = self.find_stack(stack_hash, frames);
+        if let Some(stack) = stack
+            && let Some(site) = self.find_site(stack, usable_size)
+        {
+            return Some(site);
+        }
+        self.add(stack_hash, frames, usable_size)
+    }
+
+    /// Adds to a site's allocation totals. Runs inside allocations.
+    pub(crate) fn count_allocated(&self, site: u32, weight: Weight) {
+        if let Some(row) = self.sites.rows.get(site as usize) {
+            add_f64(&row.allocated_objects, weight.objects);
+            add_f64(&row.allocated_bytes, weight.bytes);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.sites.len()
+    }
+
+    pub(crate) fn stack_count(&self) -> usize {
+        self.stacks.len()
+    }
+
+    pub(crate) fn frame_count(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// The look-up address of a frame.
+    pub(crate) fn frame_address(&self, frame: u32) -> u64 {
+        self.frames.rows.get(frame as usize).map_or(0, |a| a.load(Ordering::Relaxed))
+    }
+
+    /// The frames of a stack, leaf first.
+    pub(crate) fn stack(&self, stack: u32) -> impl Iterator<Item = u32> + '_ {
+        self.stacks
+            .rows
+            .get(stack as usize)
+            .map(|row| self.frames_of(row))
+            .unwrap_or_default()
+            .iter()
+            .map(|f| f.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn get(&self, site: u32) -> Option<Site> {
+        let row = self.sites.rows.get(site as usize).filter(|_| (site as usize) < self.len())?;
+        Some(Site {
+            stack: row.stack.load(Ordering::Relaxed),
+            usable_size: row.usable_size.load(Ordering::Relaxed),
+            allocated: Weight {
+                objects: f64::from_bits(row.allocated_objects.load(Ordering::Relaxed)),
+                bytes: f64::from_bits(row.allocated_bytes.load(Ordering::Relaxed)),
+            },
+        })
+    }
+
+    /// Bytes of the tables in use.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let stack_frames = self.used.lock().stack_frames as u64 * 4;
+        self.frames.memory_bytes() + self.stacks.memory_bytes() + self.sites.memory_bytes() + stack_frames
+    }
+
+    /// For fork.
+    pub(crate) fn acquire_all(&self) {
+        self.used.acquire();
+    }
+
+    /// For fork.
+    pub(crate) fn release_all(&self) {
+        self.used.release();
+    }
+
+    fn frames_of(&self, row: &StackRow) -> &[AtomicU32] {
+        let start = row.start.load(Ordering::Relaxed) as usize;
+        let len = row.len.load(Ordering::Relaxed) as usize;
+        self.stack_frames.get(start..start + len).unwrap_or_default()
+    }
+
+    fn find_stack(&self, hash: u64, frames: &[u64]) -> Option<u32> {
+        self.stacks.find(hash, |row| {
+            row.hash.load(Ordering::Relaxed) == hash
+                && row.len.load(Ordering::Relaxed) as usize == frames.len()
+                && self
+                    .frames_of(row)
+                    .iter()
+                    .zip(frames)
+                    .all(|(id, address)| self.frame_address(id.load(Ordering::Relaxed)) == *address)
+        })
+    }
+
+    fn find_site(&self, stack: u32, usable_size: u64) -> Option<u32> {
+        self.sites.find(hash_site(stack, usable_size), |row| {
+            row.stack.load(Ordering::Relaxed) == stack
+                && row.usable_size.load(Ordering::Relaxed) == usable_size
+        })
+    }
+
+    #[cold]
+    fn add(&self, stack_hash: u64, frames: &[u64], usable_size: u64) -> Option<u32> {
+        let mut used = self.used.lock();
+        let stack = match self.find_stack(stack_hash, frames) {
+            Some(stack) => stack,
+            None => self.add_stack(&mut used, stack_hash, frames)?,
+        };
+        if let Some(site) = self.find_site(stack, usable_size) {
+            return Some(site);
+        }
+        let row = self.sites.rows.get(used.sites)?;
+        row.stack.store(stack, Ordering::Relaxed);
+        row.usable_size.store(usable_size, Ordering::Relaxed);
+        let position = used.sites as u32;
+        used.sites += 1;
+        self.sites.publish(hash_site(stack, usable_size), position);
+        Some(position)
+    }
+
+    fn add_stack(&self, used: &mut Used, hash: u64, frames: &[u64]) -> Option<u32> {
+        let row = self.stacks.rows.get(used.stacks)?;
+        let start = used.stack_frames;
+        let room = self.stack_frames.get(start..start + frames.len())?;
+        for (place, &address) in room.iter().zip(frames) {
+            place.store(self.frame(used, address)?, Ordering::Relaxed);
+        }
+        row.hash.store(hash, Ordering::Relaxed);
+        row.start.store(start as u32, Ordering::Relaxed);
+        row.len.store(frames.len() as u32, Ordering::Relaxed);
+        let position = used.stacks as u32;
+        used.stacks += 1;
+        used.stack_frames += frames.len();
+        self.stacks.publish(hash, position);
+        Some(position)
+    }
+
+    fn frame(&self, used: &mut Used, address: u64) -> Option<u32> {
+        let hash = mix(address);
+        if let Some(frame) = self.frames.find(hash, |a| a.load(Ordering::Relaxed) == address) {
+            return Some(frame);
+        }
+        self.frames.rows.get(used.frames)?.store(address, Ordering::Relaxed);
+        let position = used.frames as u32;
+        used.frames += 1;
+        self.frames.publish(hash, position);
+        Some(position)
+    }
+}
+
+fn add_f64(sum: &AtomicU64, value: f64) {
+    let mut old = sum.load(Ordering::Relaxed);
+    loop {
+        let new = (f64::from_bits(old) + value).to_bits();
+        match sum.compare_exchange_weak(old, new, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(now) => old = now,
+        }
+    }
+}
+
+fn mix(value: u64) -> u64 {
+    let product = u128::from(value ^ 0x9e37_79b9_7f4a_7c15).wrapping_mul(0xa076_1d64_78bd_642f);
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+fn hash_frames(frames: &[u64]) -> u64 {
+    frames.iter().fold(frames.len() as u64, |hash, &address| mix(hash ^ address))
+}
+
+fn hash_site(stack: u32, usable_size: u64) -> u64 {
+    mix(u64::from(stack) << 40 ^ usable_size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_stacks_and_sizes_share_a_site() {
+        let sites = Sites::new(1 << 20).unwrap();
+        let a = sites.site(&[1, 2, 3], 64).unwrap();
+        assert_eq!(sites.site(&[1, 2, 3], 64), Some(a));
+        let b = sites.site(&[1, 2, 3], 80).unwrap();
+        let c = sites.site(&[1, 2], 64).unwrap();
+        assert!(a != b && b != c && a != Sites::OVERFLOW);
+        assert_eq!(sites.get(a).unwrap().stack, sites.get(b).unwrap().stack);
+        let frames: Vec<u64> =
+            sites.stack(sites.get(c).unwrap().stack).map(|f| sites.frame_address(f)).collect();
+        assert_eq!(frames, [1, 2]);
+        assert_eq!(sites.frame_count(), 3);
+    }
+
+    #[test]
+    fn a_full_table_gives_none_and_stays_whole() {
+        let sites = Sites::new(1).unwrap();
+        let known = sites.site(&[7], 1).unwrap();
+        let mut refused = 0;
+        for i in 0..1_000u64 {
+            refused += u32::from(sites.site(&[i + 100], 1).is_none());
+        }
+        assert!(refused > 800);
+        assert_eq!(sites.site(&[7], 1), Some(known));
+    }
+
+    #[test]
+    fn threads_agree() {
+        let sites = Sites::new(1 << 22).unwrap();
+        std::thread::scope(|s| {
+            for _ in 0..4 {
+                s.spawn(|| {
+                    for i in 0..2_000u64 {
+                        let site = sites.site(&[i, i / 7, 5], 16).unwrap();
+                        sites.count_allocated(site, Weight { objects: 1.0, bytes: 16.0 });
+                    }
+                });
+            }
+        });
+        assert_eq!(sites.len(), 2_001);
+        let total: f64 = (0..2_001).map(|i| sites.get(i).unwrap().allocated.objects).sum();
+        assert_eq!(total, 8_000.0);
+    }
+}

@@ -1,0 +1,241 @@
+//! From the tables to a [`Profile`]: allocated and in-use objects and bytes, by stack and size.
+//!
+//! Values are unbiased sample by sample with the weight stored at birth, then summed, then rounded. One row a stack and
+//! size, with the size in the numeric label `bytes`, as Go's runtime writes them: sampling intervals can be computed from
+//! the file alone.
+
+use super::collector::Collector;
+use super::live::LiveObject;
+use super::sites::Site;
+use crate::profile::sampling::Weight;
+use crate::profile::{
+    Label, LabelSetId, LabelValue, LocationId, Loss, Mapping, MappingId, MappingSymbols, Period, Profile,
+    ProfileBuilder, ProfileError, StackId, StrId, ValueType,
+};
+use crate::sys::clock;
+use crate::sys::modules::Module;
+
+/// Upper bounds of the age buckets, in seconds, and their names.
+const AGES: [(u64, &str); 6] =
+    [(10, "0-10s"), (60, "10-60s"), (600, "1-10m"), (3_600, "10-60m"), (21_600, "1-6h"), (86_400, "6-24h")];
+const OLDEST: &str = ">24h";
+
+/// Position of `inuse_space` among the sample types.
+const INUSE_SPACE: usize = 3;
+
+/// The heap as it is now. With `ages`, one row for each live sample, labelled with its birth.
+pub(crate) fn take(collector: &Collector, ages: bool) -> Result<Profile, ProfileError> {
+    collector.refresh_modules();
+    let mut live = Vec::with_capacity(collector.live.len() as usize + 1024);
+    collector.live.copy(&mut live);
+    let now =
+        Now { ns: collector.now_ns(), unix_ns: clock::unix_ns(), started_unix_ns: collector.started_unix_ns };
+
+    let mut rows = Rows::new(collector);
+    let mut in_use = vec![Weight { objects: 0.0, bytes: 0.0 }; collector.sites.len()];
+    if ages {
+        let threads: Vec<StrId> = collector.threads.all().iter().map(|name| rows.builder.str(name)).collect();
+        let labels = AgeLabels::new(&mut rows.builder, threads);
+        // Reproducible for the same heap.
+        live.sort_unstable_by_key(|o| (o.site, o.born_ns, o.address));
+        for object in &live {
+            if let Some(site) = collector.sites.get(object.site) {
+                let labels = labels.of(&mut rows, object, &now);
+                let objects = object.weight_objects;
+                let weight = Weight { objects, bytes: objects * object.usable_size as f64 };
+                rows.add(&site, labels, Weight { objects: 0.0, bytes: 0.0 }, weight);
+            }
+        }
+    } else {
+        for object in &live {
+            if let Some(sum) = in_use.get_mut(object.site as usize) {
+                sum.objects += object.weight_objects;
+                sum.bytes += object.weight_objects * object.usable_size as f64;
+            }
+        }
+    }
+    for (position, in_use) in in_use.iter().enumerate() {
+        if let Some(site) = collector.sites.get(position as u32)
+            && site.allocated.objects > 0.0
+        {
+            let labels = rows.size_label(site.usable_size);
+            rows.add(&site, labels, site.allocated, *in_use);
+        }
+    }
+    rows.finish(collector, now.unix_ns)
+}
+
+struct Now {
+    ns: u64,
+    unix_ns: u64,
+    started_unix_ns: u64,
+}
+
+struct Rows<'a> {
+    collector: &'a Collector,
+    builder: ProfileBuilder,
+    mappings: Vec<(std::ops::Range<u64>, MappingId)>,
+    /// By frame and by stack of the collector's tables.
+    locations: Vec<Option<LocationId>>,
+    stacks: Vec<Option<StackId>>,
+    bytes_key: StrId,
+    bytes_unit: StrId,
+    scratch: Vec<LocationId>,
+}
+
+impl<'a> Rows<'a> {
+    fn new(collector: &'a Collector) -> Self {
+        let types = [
+            ("alloc_objects", "count"),
+            ("alloc_space", "bytes"),
+            ("inuse_objects", "count"),
+            ("inuse_space", "bytes"),
+        ];
+        let mut builder = ProfileBuilder::new(types.map(|(kind, unit)| ValueType::new(kind, unit)).to_vec());
+        let mut mappings = Vec::new();
+        for module in &collector.modules().list {
+            add_mappings(&mut builder, module, &mut mappings);
+        }
+        let (bytes_key, bytes_unit) = (builder.str("bytes"), builder.str("bytes"));
+        Self {
+            collector,
+            builder,
+            mappings,
+            locations: vec![None; collector.sites.frame_count()],
+            stacks: vec![None; collector.sites.stack_count()],
+            bytes_key,
+            bytes_unit,
+            scratch: Vec::new(),
+        }
+    }
+
+    fn size(&self, bytes: u64) -> Label {
+        Label { key: self.bytes_key, value: LabelValue::Num(bytes as i64, self.bytes_unit) }
+    }
+
+    /// The label set of a size; the overflow site has none.
+    fn size_label(&mut self, usable_size: u64) -> LabelSetId {
+        if usable_size == 0 { LabelSetId::EMPTY } else { self.builder.labels(&[self.size(usable_size)]) }
+    }
+
+    fn add(&mut self, site: &Site, labels: LabelSetId, allocated: Weight, in_use: Weight) {
+        let stack = self.stack(site.stack);
+        let values =
+            [allocated.objects, allocated.bytes, in_use.objects, in_use.bytes].map(|v| v.round() as i64);
+        self.builder.sample(stack, labels, &values);
+    }
+
+    fn stack(&mut self, position: u32) -> StackId {
+        if let Some(Some(known)) = self.stacks.get(position as usize) {
+            return *known;
+        }
+        self.scratch.clear();
+        let collector = self.collector;
+        for frame in collector.sites.stack(position) {
+            let location = self.location(frame);
+            self.scratch.push(location);
+        }
+        let stack = self.builder.stack(&self.scratch);
+        if let Some(place) = self.stacks.get_mut(position as usize) {
+            *place = Some(stack);
+        }
+        stack
+    }
+
+    fn location(&mut self, frame: u32) -> LocationId {
+        if let Some(Some(known)) = self.locations.get(frame as usize) {
+            return *known;
+        }
+        let address = self.collector.sites.frame_address(frame);
+        let mapping = self.mappings.iter().find(|(range, _)| range.contains(&address)).map(|(_, id)| *id);
+        let location = self.builder.location(mapping, address, &[]);
+        if let Some(place) = self.locations.get_mut(frame as usize) {
+            *place = Some(location);
+        }
+        location
+    }
+
+    fn finish(mut self, collector: &Collector, unix_ns: u64) -> Result<Profile, ProfileError> {
+        let meta = self.builder.meta_mut();
+        meta.default_sample_type = Some(INUSE_SPACE);
+        meta.period = Some(Period {
+            value_type: ValueType::new("space", "bytes"),
+            value: i64::try_from(collector.period()).unwrap_or(i64::MAX),
+        });
+        meta.time_unix_ns = i64::try_from(unix_ns).ok();
+        meta.losses = collector.losses().into_iter().map(|(what, count)| Loss { what, count }).collect();
+        self.builder.finish()
+    }
+}
+
+fn add_mappings(
+    builder: &mut ProfileBuilder,
+    module: &Module,
+    out: &mut Vec<(std::ops::Range<u64>, MappingId)>,
+) {
+    let (file, build_id) = (builder.str(&module.path), builder.str(&module.build_id));
+    for segment in &module.code {
+        // Page-aligned, as /proc/self/maps shows it: pprof finds a file's base by it.
+        let excess = segment.range.start % 4096;
+        let id = builder.mapping(Mapping {
+            start: segment.range.start - excess,
+            limit: segment.range.end.next_multiple_of(4096),
+            file_offset: segment.file_offset.saturating_sub(excess),
+            file,
+            build_id,
+            symbols: MappingSymbols::default(),
+        });
+        out.push((segment.range.clone(), id));
+    }
+}
+
+/// The labels of a live sample.
+struct AgeLabels {
+    age: StrId,
+    buckets: Vec<StrId>,
+    born_at: StrId,
+    nanoseconds: StrId,
+    thread: StrId,
+    threads: Vec<StrId>,
+    realloc_chain: StrId,
+    count: StrId,
+}
+
+impl AgeLabels {
+    fn new(builder: &mut ProfileBuilder, threads: Vec<StrId>) -> Self {
+        let mut buckets: Vec<StrId> = AGES.iter().map(|(_, name)| builder.str(name)).collect();
+        buckets.push(builder.str(OLDEST));
+        Self {
+            age: builder.str("age"),
+            buckets,
+            born_at: builder.str("born_at"),
+            nanoseconds: builder.str("nanoseconds"),
+            thread: builder.str("thread"),
+            threads,
+            realloc_chain: builder.str("realloc_chain"),
+            count: builder.str("count"),
+        }
+    }
+
+    fn of(&self, rows: &mut Rows<'_>, object: &LiveObject, now: &Now) -> LabelSetId {
+        let age_ns = now.ns.saturating_sub(object.born_ns);
+        let bucket =
+            AGES.iter().position(|(limit_s, _)| age_ns < limit_s * 1_000_000_000).unwrap_or(AGES.len());
+        // The same in every snapshot of the process, whatever happens to the wall clock.
+        let born_unix_ns = (now.started_unix_ns + object.born_ns) as i64;
+        let bucket = self.buckets.get(bucket).copied().unwrap_or(StrId::EMPTY);
+        let thread = self.threads.get(object.thread as usize).copied().unwrap_or(StrId::EMPTY);
+        let mut labels = [
+            rows.size(object.usable_size),
+            Label { key: self.age, value: LabelValue::Str(bucket) },
+            Label { key: self.born_at, value: LabelValue::Num(born_unix_ns, self.nanoseconds) },
+            Label { key: self.thread, value: LabelValue::Str(thread) },
+            Label {
+                key: self.realloc_chain,
+                value: LabelValue::Num(i64::from(object.realloc_chain), self.count),
+            },
+        ];
+        let len = if object.realloc_chain == 0 { labels.len() - 1 } else { labels.len() };
+        rows.builder.labels(labels.get_mut(..len).unwrap_or_default())
+    }
+}

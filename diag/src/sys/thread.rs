@@ -1,0 +1,114 @@
+//! What the collector keeps for each thread.
+//!
+//! The thread-local is constant-initialised and has no destructor, so reading it neither allocates nor registers
+//! anything, before and after the thread's other thread-locals live.
+
+use std::cell::Cell;
+
+/// State of one thread. Only the thread itself touches it.
+pub(crate) struct ThreadState {
+    /// Inside the collector: hooks that fire now are ours and are skipped.
+    busy: Cell<bool>,
+    /// Depth of [`Unprofiled`] guards: allocations made now are not recorded.
+    unprofiled: Cell<u32>,
+    /// Samples of this thread go to the calibration of allocator frames.
+    pub(crate) calibrating: Cell<bool>,
+    /// The block that `GlobalAlloc::realloc` is about to replace, or 0.
+    pub(crate) realloc_from: Cell<usize>,
+    /// Verified bounds of the stack: `low..high`, or `0..0`.
+    pub(crate) stack: Cell<(usize, usize)>,
+    /// Sampling period that jemalloc drew this thread's current gap from; 0 when not known.
+    pub(crate) drawn_period: Cell<u64>,
+    /// Position of the thread's name in the collector's table, plus one; 0 when not known.
+    pub(crate) name: Cell<u32>,
+    /// Samples taken on this thread.
+    pub(crate) samples: Cell<u32>,
+}
+
+thread_local! {
+    static STATE: ThreadState = const {
+        ThreadState {
+            busy: Cell::new(false),
+            unprofiled: Cell::new(0),
+            calibrating: Cell::new(false),
+            realloc_from: Cell::new(0),
+            stack: Cell::new((0, 0)),
+            drawn_period: Cell::new(0),
+            name: Cell::new(0),
+            samples: Cell::new(0),
+        }
+    };
+}
+
+/// Runs `f` with the state of this thread.
+#[inline]
+pub(crate) fn with_state<R>(f: impl FnOnce(&ThreadState) -> R) -> R {
+    STATE.with(f)
+}
+
+impl ThreadState {
+    #[inline]
+    pub(crate) fn is_unprofiled(&self) -> bool {
+        self.unprofiled.get() > 0
+    }
+
+    /// Marks the thread as inside the collector. `None` when it is already.
+    #[inline]
+    pub(crate) fn enter(&self) -> Option<Busy<'_>> {
+        if self.busy.replace(true) { None } else { Some(Busy { state: self }) }
+    }
+}
+
+/// The thread is inside the collector while this lives.
+pub(crate) struct Busy<'a> {
+    state: &'a ThreadState,
+}
+
+impl Drop for Busy<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.state.busy.set(false);
+    }
+}
+
+/// While this lives, the heap collector records no allocation of this thread. Used for the diagnostics' own work.
+#[derive(Debug)]
+pub struct Unprofiled {
+    /// The guard counts on the thread that made it.
+    _not_send: std::marker::PhantomData<*const ()>,
+}
+
+impl Unprofiled {
+    /// From here until the drop.
+    #[must_use]
+    pub fn begin() -> Self {
+        with_state(|s| s.unprofiled.set(s.unprofiled.get().saturating_add(1)));
+        Self { _not_send: std::marker::PhantomData }
+    }
+}
+
+impl Drop for Unprofiled {
+    fn drop(&mut self) {
+        with_state(|s| s.unprofiled.set(s.unprofiled.get().saturating_sub(1)));
+    }
+}
+
+#[inline]
+pub(crate) fn errno() -> i32 {
+    // SAFETY: glibc and musl give a valid pointer for the calling thread, always.
+    unsafe { *libc::__errno_location() }
+}
+
+#[inline]
+pub(crate) fn set_errno(value: i32) {
+    // SAFETY: as above.
+    unsafe { *libc::__errno_location() = value };
+}
+
+/// The kernel's name of this thread, padded with zeros. One system call.
+pub(crate) fn kernel_name() -> [u8; 16] {
+    let mut name = [0u8; 16];
+    // SAFETY: PR_GET_NAME writes at most 16 bytes, zero-terminated.
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    name
+}
