@@ -50,6 +50,21 @@ impl ProfileBuilder {
         &mut self.profile.meta
     }
 
+    /// Makes room for this many samples with stacks of their own.
+    pub(crate) fn reserve_samples(&mut self, count: usize) {
+        let keys = &self.profile.sample_keys;
+        let hasher = &self.hasher;
+        self.index.reserve(count, |&i| hasher.hash_one(keys[i as usize]));
+        self.profile.sample_keys.reserve(count);
+        self.profile.sample_values.reserve(count.saturating_mul(self.profile.sample_types.len()));
+        self.profile.stacks.reserve(count);
+    }
+
+    /// The index of the sample type of this kind.
+    pub(crate) fn sample_type_index(&self, kind: &str) -> Option<usize> {
+        self.profile.sample_type_index(kind)
+    }
+
     /// The id of a text.
     pub fn str(&mut self, s: &str) -> StrId {
         StrId::from_index(self.profile.strings.intern(s))

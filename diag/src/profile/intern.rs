@@ -94,6 +94,13 @@ impl<T: Copy + Eq + Hash> Slices<T> {
         self.ends.len()
     }
 
+    /// Makes room for this many more slices; not for their items.
+    pub(crate) fn reserve(&mut self, count: usize) {
+        let (items, ends, hasher) = (&self.items, &self.ends, &self.hasher);
+        self.index.reserve(count, |&i| hasher.hash_one(part(items, ends, i as usize)));
+        self.ends.reserve(count);
+    }
+
     /// Items held over all slices.
     pub(crate) fn item_count(&self) -> usize {
         self.items.len()

@@ -6,27 +6,32 @@
 
 mod builder;
 mod copy;
+pub mod detect;
 pub mod diff;
 mod error;
 mod filter;
+pub mod folded;
 pub mod frames;
+mod gzip;
 mod ids;
 mod intern;
 mod keys;
 mod merge;
 mod model;
 mod pattern;
+pub mod pprof;
 mod regroup;
 pub mod sampling;
 mod select;
 pub mod table;
 #[cfg(test)]
 mod testing;
+mod text;
 pub mod tree;
 pub mod units;
 
 pub use builder::ProfileBuilder;
-pub use error::ProfileError;
+pub use error::{GzipFault, PprofFault, ProfileError};
 pub use filter::{Filter, LabelMatch};
 pub use ids::{FunctionId, LabelSetId, LocationId, MappingId, StackId, StrId};
 pub use keys::Grouping;
