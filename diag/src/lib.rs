@@ -12,7 +12,9 @@ pub mod heap;
 #[cfg(feature = "memory")]
 pub mod memory;
 pub mod profile;
-#[cfg(feature = "heap")]
+#[cfg(feature = "symbols")]
+pub mod symbols;
+#[cfg(any(feature = "heap", feature = "symbols"))]
 mod sys;
 #[cfg(feature = "heap")]
 mod worker;

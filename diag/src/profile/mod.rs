@@ -14,7 +14,7 @@ pub mod folded;
 pub mod frames;
 mod gzip;
 mod ids;
-mod intern;
+pub(crate) mod intern;
 mod keys;
 mod merge;
 mod model;
@@ -23,6 +23,7 @@ pub mod pprof;
 mod regroup;
 pub mod sampling;
 mod select;
+pub mod symbolize;
 pub mod table;
 #[cfg(test)]
 mod testing;

@@ -19,6 +19,8 @@ pub(crate) mod jemalloc;
 pub(crate) mod jemalloc_stats;
 #[cfg(feature = "heap")]
 pub(crate) mod lock;
+#[cfg(feature = "symbols")]
+pub(crate) mod mapped_file;
 #[cfg(feature = "heap")]
 pub(crate) mod memory_file;
 #[cfg(feature = "heap")]

@@ -1,0 +1,163 @@
+//! Functions, inlined functions and lines from DWARF, for a sorted batch of addresses.
+//!
+//! Nothing is indexed and nothing is kept: the units that cover a wanted address are read once, from the front to the
+//! back, and forgotten. So memory grows with the addresses asked for, not with the debug information (an index of the
+//! whole, as for single look-ups, takes several times the size of the debug information). Sources: DWARF 5, sections
+//! 2.17 (ranges), 3.3.8 (inlined subroutines), 6.2 (line table), 7.3 (split and supplementary files).
+//!
+//! Damaged input yields fewer answers, never an error: whatever was understood before the damage counts. Nesting in the
+//! input does not become nesting of calls.
+
+mod functions;
+mod lines;
+mod names;
+
+use gimli::{Dwarf, EndianSlice, RunTimeEndian, UnitRef, UnitType};
+use hashbrown::HashMap;
+
+use self::functions::Site;
+use self::lines::FileNames;
+use self::names::Names;
+use super::qualify::module_path;
+use super::table::{Answers, Known, Row};
+
+/// Bytes of a section.
+pub(super) type Slice<'d> = EndianSlice<'d, RunTimeEndian>;
+
+/// Linkers move what they discard to address 0 (or 1, in lists of ranges where 0 ends the list).
+const DISCARDED: u64 = 1;
+
+/// Answers what it can. `addresses` are as stated in the file and ascend.
+pub(super) fn resolve<'d>(dwarf: &Dwarf<Slice<'d>>, addresses: &[u64], answers: &mut Answers) {
+    let mut names = Names::new(dwarf);
+    let mut units = dwarf.units();
+    while let Ok(Some(header)) = units.next() {
+        if !matches!(header.type_(), UnitType::Compilation | UnitType::Skeleton(_)) {
+            continue;
+        }
+        let Ok(unit) = dwarf.unit(header) else { continue };
+        let unit = unit.unit_ref(dwarf);
+        let mut wanted = covered(unit, addresses);
+        wanted.retain(|&i| answers.known(i) < Known::Plain);
+        if wanted.is_empty() {
+            continue;
+        }
+        let here: Vec<u64> = wanted.iter().filter_map(|&i| addresses.get(i).copied()).collect();
+        let mut sites = vec![Site::default(); here.len()];
+        // What was read before an error stands.
+        let _ = functions::walk(unit, &here, &mut sites);
+        let _ = lines::walk(unit, &here, &mut sites);
+        let mut files = FileNames::new(unit);
+        let mut paths = Paths::new(unit);
+        for (&position, site) in wanted.iter().zip(&sites) {
+            let (known, rows) = rows(unit, site, &mut names, &mut files, &mut paths, answers);
+            answers.set(position, known, &rows);
+        }
+    }
+}
+
+/// Positions of the addresses that a unit says it covers, ascending.
+fn covered(unit: UnitRef<'_, Slice<'_>>, addresses: &[u64]) -> Vec<usize> {
+    let mut positions = Vec::new();
+    let mut add = |begin: u64, end: u64| {
+        if begin > DISCARDED {
+            let first = addresses.partition_point(|a| *a < begin);
+            let last = addresses.partition_point(|a| *a < end);
+            positions.extend(first..last);
+        }
+    };
+    let mut stated = false;
+    if let Ok(mut ranges) = unit.unit_ranges() {
+        while let Ok(Some(range)) = ranges.next() {
+            stated = true;
+            add(range.begin, range.end);
+        }
+    }
+    if !stated {
+        // Some assemblers state none; the line table shows them.
+        lines::sequences(unit, &mut add);
+    }
+    positions.sort_unstable();
+    positions.dedup();
+    positions
+}
+
+/// Puts together what the two walks found: frames, innermost first.
+fn rows<'d>(
+    unit: UnitRef<'_, Slice<'d>>,
+    site: &Site,
+    names: &mut Names<'_, 'd>,
+    files: &mut FileNames<'_, 'd>,
+    paths: &mut Paths,
+    answers: &mut Answers,
+) -> (Known, Vec<Row>) {
+    let mut rows = Vec::with_capacity(site.inlined.len() + 1);
+    let mut place = site.line;
+    let mut known = Known::Nothing;
+    let inlined = site.inlined.iter().rev().map(|i| (i.entry, Some(i)));
+    for (entry, inlined) in inlined.chain(site.function.map(|f| (f.entry, None))) {
+        let (file, line) = place.map_or((0, 0), |(file, line)| (files.get(file, answers), line));
+        let function = names.describe(unit.unit, entry, answers);
+        let mut row = Row {
+            name: function.name,
+            system_name: function.system_name,
+            file,
+            line,
+            start_line: function.start_line,
+        };
+        if function.is_plain {
+            row.name = paths.qualify(row.name, file, answers);
+        }
+        if row.name == 0 && inlined.is_some() {
+            row.name = answers.str("??");
+        }
+        rows.push(row);
+        place = inlined.map(|i| (i.call_file.unwrap_or(u64::MAX), i.call_line));
+        known = match (function.name, function.is_plain) {
+            (0, _) => Known::Line,
+            (_, true) => Known::Plain,
+            (_, false) => Known::Function,
+        };
+    }
+    if rows.is_empty()
+        && let Some((file, line)) = site.line
+    {
+        known = Known::Line;
+        rows.push(Row { file: files.get(file, answers), line, ..Row::default() });
+    }
+    (known, rows)
+}
+
+/// Puts module paths before the bare names of a Rust unit.
+struct Paths {
+    /// Name of the unit and directory of compilation; `None` in other languages.
+    rust: Option<(String, String)>,
+    known: HashMap<(u32, u32), u32>,
+}
+
+impl Paths {
+    fn new(unit: UnitRef<'_, Slice<'_>>) -> Self {
+        let language =
+            unit.unit.entries().next_dfs().ok().flatten().and_then(|e| e.attr_value(gimli::DW_AT_language));
+        let is_rust = language == Some(gimli::AttributeValue::Language(gimli::DW_LANG_Rust));
+        let text = |s: Option<Slice<'_>>| s.map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        Self { rust: is_rust.then(|| (text(unit.name), text(unit.comp_dir))), known: HashMap::new() }
+    }
+
+    fn qualify(&mut self, name: u32, file: u32, answers: &mut Answers) -> u32 {
+        let Some((unit, comp_dir)) = &self.rust else { return name };
+        if name == 0 || file == 0 {
+            return name;
+        }
+        if let Some(&known) = self.known.get(&(name, file)) {
+            return known;
+        }
+        let path = module_path(answers.text(file), unit, comp_dir);
+        let full = path.map_or(name, |path| {
+            let full = format!("{path}::{}", answers.text(name));
+            answers.str(&full)
+        });
+        self.known.insert((name, file), full);
+        full
+    }
+}

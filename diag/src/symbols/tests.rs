@@ -1,0 +1,5 @@
+//! The resolver on real files: this test program, and what the system's C compiler makes.
+
+mod fixture;
+mod oracle;
+mod programs;
