@@ -3,6 +3,8 @@
 //!
 //! Cost: linear in the nodes of the tree, plus sorting of the chosen ones.
 
+use std::cmp::Reverse;
+
 use crate::tree::{Amounts, Tree};
 
 /// What a drawn frame stands for.
@@ -71,24 +73,24 @@ pub(crate) fn choose(tree: &Tree, budget: usize) -> Vec<Frame> {
 /// so the first nodes by weight and position are a tree themselves.
 fn heaviest(tree: &Tree, budget: usize) -> Vec<u32> {
     let mut live_children = vec![0u32; tree.nodes.len()];
-    let mut nodes: Vec<u32> = Vec::new();
+    let mut nodes: Vec<(Reverse<u64>, u32)> = Vec::new();
     for (i, node) in tree.nodes.iter().enumerate() {
         if node.width == 0 && i > 0 {
             continue;
         }
-        nodes.push(i as u32);
+        nodes.push((Reverse(node.width), i as u32));
         if i > 0
             && let Some(n) = live_children.get_mut(node.parent as usize)
         {
             *n += 1;
         }
     }
-    let key = |&i: &u32| (std::cmp::Reverse(tree.nodes.get(i as usize).map_or(0, |n| n.width)), i);
     if nodes.len() > budget {
-        nodes.select_nth_unstable_by_key(budget, key);
+        nodes.select_nth_unstable(budget);
         nodes.truncate(budget);
     }
-    nodes.sort_unstable_by_key(key);
+    nodes.sort_unstable();
+    let mut nodes: Vec<u32> = nodes.into_iter().map(|(_, i)| i).collect();
 
     // Each kept node with a child left out costs one more frame.
     let (mut frames, mut open, mut count) = (0usize, 0usize, 0usize);
@@ -197,7 +199,7 @@ fn in_preorder(tree: &Tree, candidates: &[Candidate]) -> Vec<Frame> {
                 Kind::Function(n) => (false, tree.names.get(n as usize).map_or("", |n| n.raw.as_str())),
                 _ => (true, ""),
             };
-            (last, std::cmp::Reverse(c.width), name)
+            (last, Reverse(c.width), name)
         })
     };
     let mut frames = Vec::with_capacity(candidates.len());

@@ -10,7 +10,7 @@ use crate::origin::Origin;
 use crate::paint;
 use crate::time::utc;
 use crate::tree::{Mode, Tree};
-use crate::units::{amount, change, magnitude, thousands};
+use crate::units::{amount, change, count, magnitude};
 
 /// The drawn column, and the one that is shown beside it: objects of bytes and the other way round.
 #[derive(Clone, Debug)]
@@ -143,8 +143,8 @@ impl Caption {
                 frames.iter().filter(|f| matches!(f.kind, Kind::Smaller(_))).map(|f| f.width).sum();
             self.notes.push(format!(
                 "The {} heaviest frames are drawn; {} smaller stacks, {} of {}, are summed up in grey frames.",
-                thousands(frames.len() as u64),
-                thousands(hidden),
+                count(frames.len() as u64),
+                count(hidden),
                 magnitude(rest, &tree.columns.value),
                 magnitude(tree.root().width, &tree.columns.value),
             ));
@@ -152,7 +152,7 @@ impl Caption {
         if tree.too_deep > 0 {
             self.notes.push(format!(
                 "Samples with stacks too deep to be drawn whole, which lose their middle: {}.",
-                thousands(tree.too_deep)
+                count(tree.too_deep)
             ));
         }
         self.shown()
@@ -239,7 +239,7 @@ fn losses(meta: &Meta, side: &str) -> Option<String> {
         return None;
     }
     let list: Vec<String> =
-        meta.losses.iter().map(|l| format!("{} {}", l.what.replace('_', " "), thousands(l.count))).collect();
+        meta.losses.iter().map(|l| format!("{} {}", l.what.replace('_', " "), count(l.count))).collect();
     Some(format!("Lost{side}: {}.", list.join(", ")))
 }
 

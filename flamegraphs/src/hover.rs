@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::budget::{Frame, Kind};
 use crate::names;
 use crate::tree::{Mode, Tree};
-use crate::units::{amount, change, magnitude, percent, thousands};
+use crate::units::{amount, change, count, magnitude, share};
 
 /// What is written on a frame.
 pub(crate) struct Label {
@@ -27,7 +27,7 @@ pub(crate) fn label(tree: &Tree, frame: &Frame) -> Label {
     let name = match frame.kind {
         Kind::All => "all".to_owned(),
         Kind::Smaller(1) => "(1 smaller stack)".to_owned(),
-        Kind::Smaller(n) => format!("({} smaller stacks)", thousands(n)),
+        Kind::Smaller(n) => format!("({} smaller stacks)", count(n)),
         Kind::Function(name) => match tree.names.get(name as usize) {
             Some(n) => names::shown(&n.raw),
             None => "(unnamed)".to_owned(),
@@ -62,7 +62,7 @@ fn single(tree: &Tree, frame: &Frame) -> String {
     if let Some(also) = &tree.columns.companion {
         let _ = write!(text, " in {}", amount(frame.amounts.new_also, also));
     }
-    let _ = write!(text, ", {}", percent(frame.width, tree.root().width));
+    let _ = write!(text, ", {}", share(frame.width, tree.root().width));
     if frame.own_width > 0 && frame.own_width != frame.width {
         let _ = write!(text, "; self {}", amount(frame.own.new, value));
     }
@@ -95,7 +95,7 @@ fn difference(tree: &Tree, frame: &Frame) -> String {
             let growth = 100.0 * amounts.delta() as f64 / base as f64;
             let _ = match growth {
                 g if g.abs() >= 10_000.0 => write!(text, ", x{:.0}", 1.0 + g / 100.0),
-                g => write!(text, ", {g:+.1}%"),
+                g => write!(text, ", {g:+.1} %"),
             };
         }
         _ => {}

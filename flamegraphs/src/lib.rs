@@ -25,7 +25,7 @@ mod paint;
 mod svg;
 mod time;
 mod tree;
-pub mod units;
+mod units;
 
 pub use error::Error;
 pub use options::{Colors, DiffWidth, Direction, Options, StackOrder};
@@ -108,6 +108,7 @@ fn single(profile: &Profile, options: &Options) -> Result<Picture, Error> {
     let columns = caption::columns(profile, column)?;
     let mut tree = Tree::new(options, columns.clone());
     tree.add(profile, column, columns.companion_index(profile), tree::Side::New);
+    tree.fold();
     let mode = if tree.has_negative() { Mode::Signed } else { Mode::Single };
     tree.finish(mode);
     let caption = Caption::single(profile, &tree, options);
@@ -124,6 +125,7 @@ fn difference(base: &Profile, new: &Profile, options: &Options) -> Result<Pictur
     let mut tree = Tree::new(options, columns.clone());
     tree.add(base, base_column, columns.companion_index(base), tree::Side::Base);
     tree.add(new, column, columns.companion_index(new), tree::Side::New);
+    tree.fold();
     tree.finish(Mode::Diff(options.diff_width));
     let caption = Caption::difference(base, new, &tree, options);
     Ok(Picture { tree, caption })

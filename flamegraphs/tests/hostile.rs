@@ -114,7 +114,7 @@ fn a_name_reaches_the_reader_unchanged() {
     let drawn = frames(&svg);
     let frame: &Drawn = drawn.iter().find(|f| f.text.starts_with(name)).unwrap();
     assert_eq!(frame.label, name);
-    assert_eq!(frame.text, format!("{name} (64 B in 1 object, 100%)"));
+    assert_eq!(frame.text, format!("{name} (64 B in 1 object, 100.0 %)"));
 }
 
 #[test]

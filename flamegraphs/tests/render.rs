@@ -28,9 +28,9 @@ fn hover_text_has_readable_units() {
     let drawn = frames(&svg);
     assert_eq!(
         find(&drawn, "orders::cache").text,
-        "orders::cache::Cache<K,V>::insert (30 MiB in 4,210 objects, 56.94%; self 6 MiB; orders/src/cache.rs)"
+        "orders::cache::Cache<K,V>::insert (30.0 MiB in 4,210 objects, 56.9 %; self 6.0 MiB; orders/src/cache.rs)"
     );
-    assert_eq!(find(&drawn, "all (").text, "all (52.7 MiB in 5,603 objects, 100%)");
+    assert_eq!(find(&drawn, "all (").text, "all (52.7 MiB in 5,603 objects, 100.0 %)");
     assert!(
         svg.contains("Live heap bytes: orders, 2026-11-18 11:06:40 UTC"),
         "title with target, type and time"
@@ -80,7 +80,7 @@ fn a_difference_shows_grown_and_vanished() {
     let audit = find(&drawn, "orders::audit::Log::append");
     assert_eq!(
         audit.text,
-        "+ orders::audit::Log::append (+20 MiB, +820 objects: base 2 MiB, new 22 MiB, +1000.0%; orders/src/audit.rs)"
+        "+ orders::audit::Log::append (+20.0 MiB, +820 objects: base 2.0 MiB, new 22.0 MiB, +1000.0 %; orders/src/audit.rs)"
     );
     assert_eq!((audit.width, audit.fill.as_str()), (20 * mib, "#f5831f"));
     let gone = drawn.iter().find(|f| f.text.contains("vanished in new")).unwrap();
@@ -92,7 +92,7 @@ fn a_difference_shows_grown_and_vanished() {
         svg.contains("base 52.7 MiB, 2026-11-18 11:06:40 UTC \u{2192} new 64.8 MiB, 2026-11-18 11:08:40 UTC")
     );
     assert!(svg.contains("Orange: grown. Blue: shrunk."));
-    assert!(svg.contains("grown 23.1 MiB, shrunk 11 MiB"));
+    assert!(svg.contains("grown 23.1 MiB, shrunk 11.0 MiB"));
 }
 
 #[test]
@@ -109,8 +109,8 @@ fn a_difference_can_keep_the_context() {
 fn swapping_the_sides_swaps_the_signs() {
     let forth = frames(&render_diff_svg(&service(), &service_later(), &titled()).unwrap());
     let back = frames(&render_diff_svg(&service_later(), &service(), &titled()).unwrap());
-    assert!(find(&forth, "orders::audit").text.starts_with("+ orders::audit::Log::append (+20 MiB"));
-    assert!(find(&back, "orders::audit").text.starts_with("- orders::audit::Log::append (-20 MiB"));
+    assert!(find(&forth, "orders::audit").text.starts_with("+ orders::audit::Log::append (+20.0 MiB"));
+    assert!(find(&back, "orders::audit").text.starts_with("- orders::audit::Log::append (-20.0 MiB"));
     assert_eq!(find(&forth, "orders::audit").width, find(&back, "orders::audit").width);
 }
 
@@ -125,9 +125,9 @@ fn a_signed_profile_is_drawn_as_a_difference() {
     assert_eq!(find(&drawn, "all (").width, 8000);
     assert_eq!(
         find(&drawn, "app::main").text,
-        "+ app::main (+1.95 KiB, +6 objects; grown 4.88 KiB, shrunk 2.93 KiB)"
+        "+ app::main (+2.0 KiB, +6 objects; grown 4.9 KiB, shrunk 2.9 KiB)"
     );
-    assert!(find(&drawn, "app::shrink").text.starts_with("- app::shrink (-2.93 KiB"));
+    assert!(find(&drawn, "app::shrink").text.starts_with("- app::shrink (-2.9 KiB"));
     assert!(svg.contains("Change of live heap bytes: orders"));
 }
 
@@ -185,5 +185,5 @@ fn huge_values_do_not_overflow() {
     let drawn = frames(&render_svg(&profile, &titled()).unwrap());
     assert_eq!(find(&drawn, "a::f").width, find(&drawn, "b::f").width);
     assert!(find(&drawn, "all (").width <= 1 << 53);
-    assert!(find(&drawn, "all (").text.contains("4 EiB"));
+    assert!(find(&drawn, "all (").text.contains("4.0 EiB"));
 }
