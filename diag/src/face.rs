@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Config, Problem};
 use crate::heap::{self, Heap, HeapError, HeapStats};
+#[cfg(feature = "symbols")]
 use crate::profile::{Profile, ProfileError};
 use crate::worker::Worker;
 
@@ -22,7 +23,7 @@ struct Inner {
     started: Instant,
     started_unix_ns: u64,
     worker: Option<Worker>,
-    #[cfg(any())]
+    #[cfg(feature = "symbols")]
     symbols: Mutex<crate::symbols::Resolver>,
 }
 
@@ -114,13 +115,17 @@ impl Diag {
     ///
     /// # Errors
     /// When the result would not be a valid profile; files without names are not an error.
-    #[cfg(any())]
+    #[cfg(feature = "symbols")]
     pub fn symbolize(&self, profile: &Profile) -> Result<Profile, ProfileError> {
         let _unprofiled = crate::Unprofiled::begin();
         let mut resolver = self.inner.symbols.lock().unwrap_or_else(PoisonError::into_inner);
-        let named = crate::profile::symbolize::symbolize(profile, &mut *resolver);
-        resolver.end_session();
-        named
+        crate::profile::symbolize::symbolize(profile, &mut *resolver)
+    }
+
+    /// Where the names of each module came from, or why there are none: of all [`symbolize`](Self::symbolize) so far.
+    #[cfg(feature = "symbols")]
+    pub fn symbol_reports(&self) -> Vec<crate::symbols::ModuleReport> {
+        self.inner.symbols.lock().unwrap_or_else(PoisonError::into_inner).reports().to_vec()
     }
 
     /// Writes a capture now, where a capture directory is set. Waits until it is on disk.
@@ -289,7 +294,7 @@ impl Builder {
             started: Instant::now(),
             started_unix_ns: crate::sys::clock::unix_ns(),
             worker,
-            #[cfg(any())]
+            #[cfg(feature = "symbols")]
             symbols: Mutex::new(crate::symbols::Resolver::in_process()),
             config,
         });

@@ -46,6 +46,11 @@ impl Resolver {
         Self { options, modules: HashMap::new(), cache, reports: Vec::new() }
     }
 
+    /// A resolver for the addresses of this very process: [`Options::in_process`].
+    pub fn in_process() -> Self {
+        Self::new(Options::in_process())
+    }
+
     /// What became of each module asked for so far, in the order of the first question.
     pub fn reports(&self) -> &[ModuleReport] {
         &self.reports

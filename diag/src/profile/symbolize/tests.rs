@@ -4,8 +4,11 @@ use crate::profile::{
     StackId, ValueType,
 };
 
-/// Frames by offset: name, linkage name, line.
-struct Known(Vec<(u64, Vec<(&'static str, &'static str, u32)>)>, Vec<(String, Vec<u64>)>);
+/// A frame: name, linkage name, line.
+type Named = (&'static str, &'static str, u32);
+
+/// Frames by offset; and what was asked.
+struct Known(Vec<(u64, Vec<Named>)>, Vec<(String, Vec<u64>)>);
 
 impl SymbolSource for Known {
     fn resolve(&mut self, module: &Module<'_>, offsets: &[u64], found: &mut dyn FnMut(usize, &[Frame<'_>])) {
