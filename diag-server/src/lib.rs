@@ -1,1 +1,56 @@
-//! The HTTP endpoints of diag, on axum.
+//! The HTTP endpoints of diag: what `go tool pprof`, Pyroscope, Parca, Prometheus, curl and a browser expect.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let diag = diag::Diag::builder().service_name("orders").start()?;
+//! diag_server::serve(&diag)?; // a thread and a listener of its own, 127.0.0.1:6060; the host needs no tokio
+//! # Ok(()) }
+//! ```
+//!
+//! or, in a service that has axum 0.8 already, as part of it:
+//!
+//! ```no_run
+//! # async fn f(diag: &diag::Diag) {
+//! # #[derive(Clone)] struct Orders;
+//! let app: axum::Router<Orders> = axum::Router::new(); // your routes, any state type
+//! let app = app.merge(diag_server::router(diag));
+//! # }
+//! ```
+//!
+//! The routes have absolute paths (`/debug/...` and `/metrics`): `merge` them, do not `nest` them; pprof's clients
+//! know the paths. A service with a `/metrics` of its own takes [`Options::without_metrics`], since axum panics when
+//! two routes have one path; the same text is always at `/debug/diag/metrics` too.
+//!
+//! # What is guarded
+//!
+//! - [`serve`] off loopback refuses to start without a token file. With one, every request must show the token, as
+//!   `Authorization: Bearer` or as the password of Basic (`http://any:TOKEN@host:6060`, which `go tool pprof` can do).
+//! - [`serve`] without a token answers only requests for a loopback name or an IP address, so that a web page cannot
+//!   reach it by rebinding a name of its own.
+//! - [`router`] leaves the question who may ask to the host, except that a configured token is demanded there too.
+//! - Pages of other sites cannot fetch anything here, navigation to it is fine.
+//! - Work that costs something (snapshots, symbols, drawing) is done one at a time on a blocking thread, with a short
+//!   queue before it; then 503. Waiting for `seconds=` ends when the client hangs up.
+//!
+//! Nothing is printed or logged.
+
+mod api;
+mod collect;
+mod content;
+mod failure;
+mod guard;
+mod home;
+mod limits;
+mod listener;
+mod metrics;
+mod options;
+mod pprof;
+mod query;
+mod routes;
+mod stall;
+#[cfg(test)]
+mod testing;
+mod token;
+
+pub use listener::{Error, Server, serve};
+pub use options::{Options, router, router_with};

@@ -1,0 +1,81 @@
+//! Takes heap profiles for a request: one now, or two with a wait between them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{StatusCode, Uri};
+use diag::Diag;
+use diag::heap::SnapshotOptions;
+use diag::profile::Profile;
+
+use crate::failure::Failure;
+use crate::limits::Shared;
+use crate::query::Query;
+
+/// What is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    /// Two profiles, so far apart.
+    pub(crate) wait: Option<Duration>,
+    /// Samples by age.
+    pub(crate) ages: bool,
+    /// With names.
+    pub(crate) symbolize: bool,
+}
+
+impl Ask {
+    pub(crate) fn of(uri: &Uri) -> Result<(Self, Query), Failure> {
+        let query = Query::of(uri)?;
+        let ask = Self {
+            wait: query.seconds("seconds")?,
+            ages: query.flag("ages", false)?,
+            symbolize: query.flag("symbolize", true)?,
+        };
+        if ask.wait.is_some() && ask.ages {
+            return Err(Failure::bad_request(
+                "seconds and ages do not go together: between two moments every sample changes its age",
+            ));
+        }
+        Ok((ask, query))
+    }
+}
+
+/// What was taken.
+pub(crate) struct Taken {
+    /// The earlier one, when two were asked for.
+    pub(crate) base: Option<Profile>,
+    pub(crate) new: Profile,
+}
+
+/// Takes what is asked for and finishes it, on a blocking thread. Dropping the future ends the wait.
+pub(crate) async fn collect<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    ask: Ask,
+    finish: impl FnOnce(&Diag, Taken) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let ages = ask.ages;
+    let mut seat = None;
+    let mut base = None;
+    if let Some(wait) = ask.wait {
+        seat = Some(shared.wait_seat(wait)?);
+        base = Some(shared.heavy(move |diag| snapshot(diag, ages)).await?);
+        tokio::time::sleep(wait).await;
+    }
+    let done = shared.heavy(move |diag| finish(diag, Taken { base, new: snapshot(diag, ages)? })).await;
+    drop(seat);
+    done
+}
+
+fn snapshot(diag: &Diag, ages: bool) -> Result<Profile, Failure> {
+    diag.heap()
+        .and_then(|heap| heap.snapshot(&SnapshotOptions::default().with_ages(ages)))
+        .map_err(|e| Failure::new(StatusCode::SERVICE_UNAVAILABLE, e.to_string()))
+}
+
+/// Names for the addresses, if wanted.
+pub(crate) fn with_names(diag: &Diag, profile: Profile, wanted: bool) -> Result<Profile, Failure> {
+    if !wanted {
+        return Ok(profile);
+    }
+    diag.symbolize(&profile).map_err(|e| Failure::internal(format!("{e}; symbolize=false gives addresses")))
+}

@@ -1,0 +1,156 @@
+//! Who may ask. One place, before every route.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header, uri::Authority};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use diag::Config;
+
+use crate::failure::Failure;
+use crate::token::Token;
+
+/// What a request must show.
+#[derive(Clone, Debug)]
+pub(crate) enum Access {
+    /// The token.
+    Token(Token),
+    /// Nothing: inside a host that decides for itself.
+    Host,
+    /// That it was meant for this machine: a listener on loopback without a token.
+    Loopback,
+    /// Closed: a token is wanted, but there is none to compare with.
+    Closed(String),
+}
+
+impl Access {
+    /// For a router inside a host.
+    pub(crate) fn embedded(config: &Config) -> Self {
+        match &config.token_file {
+            None => Self::Host,
+            Some(path) => Token::read(path).map_or_else(Self::Closed, Self::Token),
+        }
+    }
+
+    fn check(&self, headers: &HeaderMap, authority: Option<&Authority>) -> Result<(), Failure> {
+        same_site(headers)?;
+        match self {
+            Self::Host => Ok(()),
+            Self::Closed(why) => Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, format!("closed: {why}"))),
+            Self::Token(token) => match headers.get(header::AUTHORIZATION) {
+                Some(shown) if token.is_shown_by(shown) => Ok(()),
+                Some(_) => Err(Failure::unauthorized(
+                    "the token is not right; it is the content of the file that DIAG_TOKEN_FILE names",
+                )),
+                None => Err(Failure::unauthorized(
+                    "a token is required: `curl -H \"Authorization: Bearer $TOKEN\" ...` or \
+                     `go tool pprof http://any:$TOKEN@host:port/debug/pprof/heap`",
+                )),
+            },
+            Self::Loopback => meant_for_this_machine(headers, authority),
+        }
+    }
+}
+
+/// Runs before every route.
+pub(crate) async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+    match access.check(request.headers(), request.uri().authority()) {
+        Ok(()) => next.run(request).await,
+        Err(failure) => failure.into_response(),
+    }
+}
+
+/// Browsers say where a request comes from. A page of another site may link here, but not fetch from here.
+fn same_site(headers: &HeaderMap) -> Result<(), Failure> {
+    let is = |name: &str, value: &str| headers.get(name).is_some_and(|v| v.as_bytes() == value.as_bytes());
+    let other_site = is("sec-fetch-site", "cross-site") || is("sec-fetch-site", "same-site");
+    if other_site && !is("sec-fetch-mode", "navigate") {
+        return Err(Failure::new(
+            StatusCode::FORBIDDEN,
+            "pages of other sites may not fetch from here; open the address itself in the browser",
+        ));
+    }
+    Ok(())
+}
+
+/// A page whose own name was rebound to 127.0.0.1 still sends that name as `Host`.
+fn meant_for_this_machine(headers: &HeaderMap, authority: Option<&Authority>) -> Result<(), Failure> {
+    let refused = |host: &str| {
+        let host: String = host.chars().take(100).collect();
+        Failure::new(
+            StatusCode::FORBIDDEN,
+            format!(
+                "the name {host:?} is not answered here without a token; ask for localhost or the IP address, \
+                 or set DIAG_TOKEN_FILE"
+            ),
+        )
+    };
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (None, _) => None,
+        (Some(host), None) => Some(host.to_str().map_err(|_| refused("?"))?),
+        (Some(_), Some(_)) => return Err(refused("two names")),
+    };
+    for name in host.into_iter().chain(authority.map(Authority::as_str)) {
+        if !is_local_name(host_of(name)) {
+            return Err(refused(name));
+        }
+    }
+    Ok(())
+}
+
+/// The host without port and without the brackets of IPv6.
+fn host_of(authority: &str) -> &str {
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    if let Some((inside, _)) = authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return inside;
+    }
+    authority.split_once(':').map_or(authority, |(host, _)| host)
+}
+
+fn is_local_name(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn names_that_a_rebinding_page_cannot_have() {
+        for local in [
+            "localhost",
+            "LOCALHOST:6060",
+            "diag.localhost",
+            "127.0.0.1:6060",
+            "10.1.2.3",
+            "[::1]:6060",
+            "localhost.",
+        ] {
+            assert!(is_local_name(host_of(local)), "{local}");
+        }
+        for other in [
+            "",
+            "evil.example",
+            "localhost.evil.example:6060",
+            "127.0.0.1.evil.example",
+            "evillocalhost",
+            "x@y",
+        ] {
+            assert!(!is_local_name(host_of(other)), "{other}");
+        }
+    }
+
+    #[test]
+    fn two_host_headers_are_refused() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::HOST, HeaderValue::from_static("localhost"));
+        assert!(meant_for_this_machine(&headers, None).is_ok());
+        headers.append(header::HOST, HeaderValue::from_static("localhost"));
+        assert!(meant_for_this_machine(&headers, None).is_err());
+    }
+}

@@ -1,0 +1,121 @@
+//! How much is done at once. Work goes to blocking threads, so that no async worker of the host ever waits for it.
+//!
+//! A permit travels with the work: it comes back when the work is done, also when the client went away before.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diag::Diag;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::failure::Failure;
+
+/// Snapshots, symbols and drawings at once. More would fight over the processor that the host needs.
+const HEAVY: usize = 1;
+/// Requests that may wait for it: a person, a scraper of several kinds, and some to spare.
+const HEAVY_QUEUE: usize = 8;
+/// Status, memory and metrics at once; milliseconds each.
+const LIGHT: usize = 2;
+const LIGHT_QUEUE: usize = 16;
+/// Requests that wait for the end of their `seconds=`, each of which holds a snapshot.
+const WAITING: usize = 4;
+
+/// Work of one sort: a few at once, some in the queue, the rest refused.
+#[derive(Debug)]
+struct Lane {
+    seats: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+}
+
+impl Lane {
+    fn new(at_once: usize, queue: usize) -> Self {
+        Self { seats: Arc::new(Semaphore::new(at_once + queue)), turns: Arc::new(Semaphore::new(at_once)) }
+    }
+
+    async fn enter(&self) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), Failure> {
+        let busy = |_| Failure::busy("too many requests wait here already; try again in a few seconds", 5);
+        let seat = Arc::clone(&self.seats).try_acquire_owned().map_err(busy)?;
+        let turn = Arc::clone(&self.turns)
+            .acquire_owned()
+            .await
+            .map_err(|_| Failure::internal("the server is shutting down"))?;
+        Ok((seat, turn))
+    }
+}
+
+/// The bounds of one router.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    heavy: Lane,
+    light: Lane,
+    waiting: Arc<Semaphore>,
+}
+
+impl Limits {
+    pub(crate) fn new() -> Self {
+        Self {
+            heavy: Lane::new(HEAVY, HEAVY_QUEUE),
+            light: Lane::new(LIGHT, LIGHT_QUEUE),
+            waiting: Arc::new(Semaphore::new(WAITING)),
+        }
+    }
+}
+
+/// What every handler has.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) diag: Diag,
+    pub(crate) limits: Limits,
+}
+
+impl Shared {
+    /// Does something expensive, one at a time.
+    pub(crate) async fn heavy<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Diag) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.run(&self.limits.heavy, work).await
+    }
+
+    /// Does something that reads a few files.
+    pub(crate) async fn light<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Diag) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.run(&self.limits.light, work).await
+    }
+
+    async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        lane: &Lane,
+        work: impl FnOnce(&Diag) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let permits = lane.enter().await?;
+        let shared = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || {
+            let _permits = permits;
+            // What the answer itself takes is no news about the host.
+            let _unprofiled = diag::Unprofiled::begin();
+            work(&shared.diag)
+        });
+        match done.await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::internal(
+                "the work broke off inside diag, which is a bug; /debug/diag/api/v1/status tells what runs",
+            )),
+        }
+    }
+
+    /// Reserves a place for a request that waits; the place is free again when the result is dropped.
+    pub(crate) fn wait_seat(&self, wait: Duration) -> Result<OwnedSemaphorePermit, Failure> {
+        Arc::clone(&self.limits.waiting).try_acquire_owned().map_err(|_| {
+            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1);
+            Failure::busy(
+                format!(
+                    "{WAITING} requests with seconds= are under way already; try again when they are done"
+                ),
+                seconds,
+            )
+        })
+    }
+}

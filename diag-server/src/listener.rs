@@ -1,0 +1,257 @@
+//! A listener on a thread of its own, with its own small tokio runtime: the host needs none, and a busy host runtime
+//! does not keep the diagnostics from answering.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::Router;
+use diag::Diag;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::guard::Access;
+use crate::options::Options;
+use crate::routes;
+use crate::stall::Impatient;
+use crate::token::Token;
+
+/// How patient the listener is.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// For the headers of a request, and between requests of a connection.
+    headers: Duration,
+    /// For a client that does not read its answer.
+    writes: Duration,
+    /// For the requests under way at [`Server::shutdown`].
+    shutdown: Duration,
+    connections: usize,
+}
+
+const PATIENCE: Patience = Patience {
+    headers: Duration::from_secs(10),
+    writes: Duration::from_secs(30),
+    shutdown: Duration::from_secs(5),
+    connections: 64,
+};
+
+/// Why nothing listens.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Anybody could read the heap.
+    #[error(
+        "refusing to listen on {addr} without a token, since other machines reach it; set DIAG_TOKEN_FILE to a file \
+         with a long random text, or listen on 127.0.0.1"
+    )]
+    TokenRequired {
+        /// Where it was to listen.
+        addr: SocketAddr,
+    },
+    /// The token file is of no use.
+    #[error("refusing to listen on {addr}: {why}")]
+    Token {
+        /// Where it was to listen.
+        addr: SocketAddr,
+        /// What is wrong with the file.
+        why: String,
+    },
+    /// The address is taken, or not this machine's, or not allowed.
+    #[error("cannot listen on {addr}: {source}; {}", next_step(source))]
+    Listen {
+        /// Where it was to listen.
+        addr: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The thread or its runtime could not be made.
+    #[error(
+        "cannot start the thread of diag's server: {source}; the process may be at its limit of threads or files"
+    )]
+    Thread {
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+fn next_step(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program, or another copy of this one, listens there; set DIAG_LISTEN to another port, or to port 0 \
+             for any"
+        }
+        io::ErrorKind::AddrNotAvailable => "the address is not this machine's; see DIAG_LISTEN",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; see DIAG_LISTEN",
+        _ => "see DIAG_LISTEN",
+    }
+}
+
+/// A running listener. Dropping the handle leaves it running, for as long as the process lives.
+#[derive(Debug)]
+pub struct Server {
+    local_addr: SocketAddr,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<()>,
+}
+
+impl Server {
+    /// Where it listens, with the real port if port 0 was asked for. When diag is disabled, where it would listen.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// False only when diag is disabled (`DIAG_DISABLE`).
+    pub fn is_listening(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Stops listening, gives the requests under way up to five seconds, and waits for the end of the thread. Blocks;
+    /// in async code call it on a blocking thread.
+    pub fn shutdown(self) {
+        if let Some(running) = self.running {
+            running.stop.send_replace(true);
+            // The thread has no result; if it panicked there is nothing left to stop.
+            let _ = running.thread.join();
+        }
+    }
+}
+
+/// Listens on the configured address (`DIAG_LISTEN`, 127.0.0.1:6060) until the process ends.
+///
+/// When diag is disabled nothing listens, which is no error.
+///
+/// # Errors
+/// The address is taken, is reachable from other machines and there is no token, or there can be no thread. A host
+/// that wants to go on without reports it and does so.
+pub fn serve(diag: &Diag) -> Result<Server, Error> {
+    start(diag, diag.config().listen, diag.config().token_file.clone(), PATIENCE)
+}
+
+fn start(
+    diag: &Diag,
+    addr: SocketAddr,
+    token_file: Option<PathBuf>,
+    patience: Patience,
+) -> Result<Server, Error> {
+    if diag.config().disabled {
+        return Ok(Server { local_addr: addr, running: None });
+    }
+    let access = access(addr, token_file)?;
+    let listen = |source| Error::Listen { addr, source };
+    let listener = std::net::TcpListener::bind(addr).map_err(listen)?;
+    listener.set_nonblocking(true).map_err(listen)?;
+    let local_addr = listener.local_addr().map_err(listen)?;
+    let thread_error = |source| Error::Thread { source };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .thread_name("diag-work")
+        // More than the permits for work (limits.rs) is never used.
+        .max_blocking_threads(4)
+        .build()
+        .map_err(thread_error)?;
+    let listener = {
+        let _inside = runtime.enter();
+        TcpListener::from_std(listener).map_err(listen)?
+    };
+    let router = routes::with_fallback(routes::build(diag, access, &Options::default()));
+    let (stop, stopped) = watch::channel(false);
+    let thread = std::thread::Builder::new()
+        .name("diag-server".to_owned())
+        .spawn(move || {
+            runtime.block_on(accept(listener, router, stopped, patience));
+            // Work that still runs on a blocking thread ends by itself; nobody waits for its result any more.
+            runtime.shutdown_background();
+        })
+        .map_err(thread_error)?;
+    Ok(Server { local_addr, running: Some(Running { stop, thread }) })
+}
+
+fn access(addr: SocketAddr, token_file: Option<PathBuf>) -> Result<Access, Error> {
+    match token_file {
+        Some(path) => Token::read(&path).map(Access::Token).map_err(|why| Error::Token { addr, why }),
+        None if is_loopback(addr.ip()) => Ok(Access::Loopback),
+        None => Err(Error::TokenRequired { addr }),
+    }
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+    patience: Patience,
+) {
+    let seats = Arc::new(Semaphore::new(patience.connections));
+    loop {
+        let next = async {
+            // Further clients wait in the kernel's queue.
+            let seat = Arc::clone(&seats).acquire_owned().await.ok()?;
+            Some((listener.accept().await, seat))
+        };
+        let (accepted, seat) = tokio::select! {
+            () = stop_signal(&mut stopped) => break,
+            next = next => match next {
+                Some(next) => next,
+                None => break,
+            },
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                tokio::spawn(connection(stream, seat, router.clone(), stopped.clone(), patience));
+            }
+            // Out of descriptors, or the client was gone already: a pause, lest this spins.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+    drop(listener);
+    let all = u32::try_from(patience.connections).unwrap_or(u32::MAX);
+    let _ = tokio::time::timeout(patience.shutdown, seats.acquire_many(all)).await;
+}
+
+/// Ready at [`Server::shutdown`], and never when the handle is dropped without it.
+async fn stop_signal(stopped: &mut watch::Receiver<bool>) {
+    if stopped.wait_for(|&stop| stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    _seat: OwnedSemaphorePermit,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+    patience: Patience,
+) {
+    let io = TokioIo::new(Impatient::new(stream, patience.writes));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience.headers)
+        .max_buf_size(64 << 10)
+        .serve_connection(io, TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    // An error is the client's: it went away, spoke something else, or was too slow.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stop_signal(&mut stopped) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+#[cfg(test)]
+#[path = "listener_tests.rs"]
+mod tests;

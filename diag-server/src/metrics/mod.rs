@@ -1,0 +1,135 @@
+//! `/metrics`: Prometheus text, version 0.0.4. What cannot be read is left out, never zero.
+
+mod process;
+mod write;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use diag::memory::{Cgroup, Jemalloc, Limit, Process, Reading, Waterline};
+use diag::{Diag, Status};
+use process::ProcessTimes;
+use write::Metrics;
+
+use crate::content;
+use crate::failure::Failure;
+use crate::limits::Shared;
+
+/// Where Prometheus looks first.
+pub(crate) const PATH: &str = "/metrics";
+/// For hosts whose own metrics are at [`PATH`].
+pub(crate) const SECOND_PATH: &str = "/debug/diag/metrics";
+
+pub(crate) async fn text(State(shared): State<Arc<Shared>>) -> Result<Response, Failure> {
+    let text = shared.light(|diag| Ok(collect(diag))).await?;
+    Ok(content::answer(content::METRICS, text))
+}
+
+fn collect(diag: &Diag) -> String {
+    let mut metrics = Metrics::default();
+    let waterline = diag.memory();
+    if let Some(jemalloc) = waterline.jemalloc.known() {
+        write_jemalloc(&mut metrics, jemalloc);
+    }
+    write_process(&mut metrics, &waterline.process, &ProcessTimes::read());
+    write_cgroup(&mut metrics, &waterline);
+    write_diag(&mut metrics, &diag.status());
+    metrics.finish()
+}
+
+fn write_jemalloc(m: &mut Metrics, j: &Jemalloc) {
+    let mut gauge = |name, help, value: &Reading<u64>| m.gauge(name, help, value.value().map(|v| v as f64));
+    gauge("jemalloc_allocated_bytes", "Bytes allocated and not freed.", &j.allocated_bytes);
+    gauge("jemalloc_active_bytes", "Bytes in pages with allocations.", &j.active_bytes);
+    gauge("jemalloc_metadata_bytes", "Bytes of jemalloc's own structures.", &j.metadata_bytes);
+    gauge("jemalloc_resident_bytes", "Most bytes that jemalloc has resident.", &j.resident_bytes);
+    gauge("jemalloc_mapped_bytes", "Bytes in extents mapped by jemalloc.", &j.mapped_bytes);
+    gauge("jemalloc_retained_bytes", "Address space kept for reuse.", &j.retained_bytes);
+    gauge("jemalloc_dirty_bytes", "Unused pages not yet returned.", &j.dirty_bytes);
+    gauge("jemalloc_muzzy_bytes", "Unused pages returned lazily.", &j.muzzy_bytes);
+}
+
+fn write_process(m: &mut Metrics, p: &Process, times: &ProcessTimes) {
+    m.counter("process_cpu_seconds_total", "User and system time.", times.cpu_s);
+    m.gauge("process_start_time_seconds", "Start of the process, unix time.", times.start_unix_s);
+    m.gauge("process_open_fds", "Open file descriptors.", times.open_fds.map(|n| n as f64));
+    m.gauge("process_max_fds", "Most file descriptors.", times.max_fds.map(|n| n as f64));
+    let mut gauge = |name, help, value: &Reading<u64>| m.gauge(name, help, value.value().map(|v| v as f64));
+    gauge("process_resident_memory_bytes", "Resident memory.", &p.rss_bytes);
+    gauge("process_virtual_memory_bytes", "Address space.", &p.virtual_bytes);
+    gauge("process_threads", "Threads.", &p.threads);
+    gauge("process_resident_memory_peak_bytes", "Highest resident memory so far.", &p.rss_peak_bytes);
+    gauge("process_anonymous_memory_bytes", "Resident anonymous memory.", &p.anonymous_bytes);
+    gauge("process_swap_bytes", "Swapped out.", &p.swap_bytes);
+}
+
+fn write_cgroup(m: &mut Metrics, waterline: &Waterline) {
+    let Some(cgroup): Option<&Cgroup> = waterline.cgroup.known() else { return };
+    let limit = cgroup.limit_bytes.value().map(|limit| match limit {
+        Limit::Bytes(bytes) => bytes as f64,
+        Limit::Unlimited => f64::INFINITY,
+    });
+    let value = |reading: &Reading<u64>| reading.value().map(|v| v as f64);
+    m.gauge("diag_cgroup_memory_bytes", "Charged to the cgroup.", value(&cgroup.current_bytes));
+    m.gauge(
+        "diag_cgroup_working_set_bytes",
+        "The same without inactive file pages.",
+        value(&cgroup.working_set_bytes),
+    );
+    m.gauge("diag_cgroup_limit_bytes", "The limit that applies; +Inf when there is none.", limit);
+    m.counter(
+        "diag_cgroup_oom_kills_total",
+        "Processes killed in the cgroup.",
+        value(&cgroup.events.oom_kill),
+    );
+    if let Some(pressure) = cgroup.pressure.known() {
+        let seconds = |stall: &Reading<diag::memory::Stall>| stall.known().map(|s| s.total_us as f64 / 1e6);
+        m.counter(
+            "diag_memory_pressure_some_seconds_total",
+            "Time that some task waited for memory.",
+            seconds(&pressure.some),
+        );
+        m.counter(
+            "diag_memory_pressure_full_seconds_total",
+            "Time that all tasks waited for memory.",
+            seconds(&pressure.full),
+        );
+    }
+}
+
+fn write_diag(m: &mut Metrics, status: &Status) {
+    m.gauge("diag_uptime_seconds", "Since diag was started.", Some(status.uptime_s));
+    m.gauge("diag_problems", "What does not work as asked; see status.", Some(status.problems.len() as f64));
+    m.gauge(
+        "diag_heap_up",
+        "Whether the heap collector runs.",
+        Some(f64::from(u8::from(status.heap.is_some()))),
+    );
+    let Some(heap) = &status.heap else { return };
+    m.gauge(
+        "diag_heap_sampling_active",
+        "Whether allocations are sampled.",
+        Some(f64::from(u8::from(heap.active))),
+    );
+    m.gauge(
+        "diag_heap_sample_period_bytes",
+        "Mean bytes between samples.",
+        Some(heap.sample_period_bytes as f64),
+    );
+    m.counter("diag_heap_samples_total", "Samples taken.", Some(heap.samples_total as f64));
+    m.gauge("diag_heap_live_samples", "Sampled objects alive.", Some(heap.live_samples as f64));
+    m.gauge("diag_heap_stacks", "Distinct call stacks.", Some(heap.stacks as f64));
+    m.gauge("diag_heap_memory_bytes", "Memory of the collector itself.", Some(heap.memory_bytes as f64));
+    m.gauge(
+        "diag_heap_memory_limit_bytes",
+        "The bound of that memory.",
+        Some(heap.memory_limit_bytes as f64),
+    );
+    m.labelled_counter(
+        "diag_heap_losses_total",
+        "What the collector lost, by kind.",
+        "what",
+        heap.losses.iter().map(|(what, count)| (what.as_str(), *count as f64)),
+    );
+}

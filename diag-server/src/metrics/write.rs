@@ -1,0 +1,84 @@
+//! The text format of Prometheus, version 0.0.4.
+
+use std::fmt::Write as _;
+
+/// Metrics being written.
+#[derive(Debug, Default)]
+pub(super) struct Metrics(String);
+
+impl Metrics {
+    /// Something that goes up and down. Without a value nothing is written.
+    pub(super) fn gauge(&mut self, name: &str, help: &str, value: Option<f64>) {
+        self.single(name, help, "gauge", value);
+    }
+
+    /// Something that only grows; the name ends in `_total`.
+    pub(super) fn counter(&mut self, name: &str, help: &str, value: Option<f64>) {
+        self.single(name, help, "counter", value);
+    }
+
+    /// Counters that differ in one label.
+    pub(super) fn labelled_counter<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl Iterator<Item = (&'a str, f64)>,
+    ) {
+        let mut values = values.peekable();
+        if values.peek().is_none() {
+            return;
+        }
+        self.head(name, help, "counter");
+        for (label_value, value) in values {
+            let _ = write!(self.0, "{name}{{{label}=\"{}\"}} ", escape(label_value));
+            self.value(value);
+        }
+    }
+
+    pub(super) fn finish(self) -> String {
+        self.0
+    }
+
+    fn single(&mut self, name: &str, help: &str, kind: &str, value: Option<f64>) {
+        if let Some(value) = value {
+            self.head(name, help, kind);
+            let _ = write!(self.0, "{name} ");
+            self.value(value);
+        }
+    }
+
+    fn head(&mut self, name: &str, help: &str, kind: &str) {
+        // Writing to a String does not fail.
+        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    fn value(&mut self, value: f64) {
+        let _ = if value == f64::INFINITY { writeln!(self.0, "+Inf") } else { writeln!(self.0, "{value}") };
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_as_the_format_says() {
+        let mut m = Metrics::default();
+        m.gauge("a_bytes", "A.", Some(18_446_744_073_709_551_615_u64 as f64));
+        m.gauge("limit_bytes", "No limit.", Some(f64::INFINITY));
+        m.gauge("absent_bytes", "Not there.", None);
+        m.counter("b_total", "B.", Some(0.25));
+        m.labelled_counter("c_total", "C.", "what", [("x\"\\\ny", 2.0)].into_iter());
+        m.labelled_counter("d_total", "D.", "what", std::iter::empty());
+        let expected = "# HELP a_bytes A.\n# TYPE a_bytes gauge\na_bytes 18446744073709552000\n\
+                        # HELP limit_bytes No limit.\n# TYPE limit_bytes gauge\nlimit_bytes +Inf\n\
+                        # HELP b_total B.\n# TYPE b_total counter\nb_total 0.25\n\
+                        # HELP c_total C.\n# TYPE c_total counter\nc_total{what=\"x\\\"\\\\\\ny\"} 2\n";
+        assert_eq!(m.finish(), expected);
+    }
+}

@@ -1,0 +1,51 @@
+//! Profiles that pprof's clients ask for and this build does not take: a text that says what to do instead.
+
+use axum::http::StatusCode;
+
+use crate::failure::Failure;
+
+/// A path without a profile behind it.
+#[derive(Debug)]
+pub(crate) struct Absent {
+    pub(crate) path: &'static str,
+    /// Why, and what to ask for instead.
+    text: &'static str,
+}
+
+pub(crate) const ABSENT: &[Absent] = &[
+    Absent {
+        path: "/debug/pprof/profile",
+        text: "CPU profiles are not part of this build of diag; for memory ask \
+               /debug/pprof/heap (go tool pprof http://HOST/debug/pprof/heap)",
+    },
+    Absent {
+        path: "/debug/pprof/tasks",
+        text: "profiles of async tasks are not part of this build of diag; /debug/pprof/ lists what there is",
+    },
+    Absent {
+        path: "/debug/pprof/goroutine",
+        text: "Rust has no goroutines, and profiles of async tasks are not part of this build of diag; switch \
+               profile.goroutine off in the scraper",
+    },
+    Absent {
+        path: "/debug/pprof/threadcreate",
+        text: "there is no profile of thread creation; /debug/diag/api/v1/memory tells the number of threads",
+    },
+    Absent {
+        path: "/debug/pprof/block",
+        text: "there is no profile of blocking; switch profile.block off in the scraper",
+    },
+    Absent {
+        path: "/debug/pprof/mutex",
+        text: "there is no profile of lock contention; switch profile.mutex off in the scraper",
+    },
+    Absent {
+        path: "/debug/pprof/trace",
+        text: "there are no execution traces, which are Go's own format; /debug/pprof/ lists what there is",
+    },
+];
+
+/// 501 rather than 404: the path is known, and the answer is no.
+pub(crate) async fn absent(absent: &'static Absent) -> Failure {
+    Failure::new(StatusCode::NOT_IMPLEMENTED, absent.text)
+}

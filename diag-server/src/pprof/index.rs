@@ -1,0 +1,43 @@
+//! The index page.
+
+use axum::response::Response;
+use diag::endpoints;
+
+use super::ABSENT;
+use crate::{content, home, metrics};
+
+pub(crate) async fn index() -> Response {
+    let here = [
+        (
+            format!("{}?debug=1", endpoints::PPROF_HEAP),
+            "heap, as text",
+            "Live memory by call stack, largest first.",
+        ),
+        (
+            endpoints::PPROF_HEAP.to_owned(),
+            "heap",
+            "Live memory and allocation totals since the start; gzipped pprof. seconds=N: the change over N \
+             seconds. ages=1: each sample with its age. symbolize=false: addresses only.",
+        ),
+        (
+            endpoints::PPROF_ALLOCS.to_owned(),
+            "allocs",
+            "The same samples; viewers show allocated bytes first.",
+        ),
+        (endpoints::PPROF_CMDLINE.to_owned(), "cmdline", "Arguments of the process, separated by NUL."),
+        (endpoints::PPROF_SYMBOL.to_owned(), "symbol", "Names of addresses: POST 0xADDRESS+0xADDRESS."),
+        (endpoints::API_FLAMEGRAPH.to_owned(), "flame graph", "Live memory, drawn; SVG."),
+        (metrics::SECOND_PATH.to_owned(), "metrics", "Counters for Prometheus."),
+        (endpoints::UI.to_owned(), "diag", "Everything else."),
+    ];
+    let mut html = String::from(
+        "<p>In a terminal: <code>go tool pprof http://HOST/debug/pprof/heap</code>, or without Go \
+         <code>diag-cli top HOST</code>.</p>\n",
+    );
+    home::list(&mut html, here.iter().map(|(path, name, about)| (path.as_str(), *name, *about)));
+    html.push_str("<p>Not in this build: ");
+    let names: Vec<&str> = ABSENT.iter().filter_map(|a| a.path.rsplit('/').next()).collect();
+    html.push_str(&names.join(", "));
+    html.push_str(".</p>\n");
+    content::answer(content::HTML, home::document("profiles", &html))
+}

@@ -1,0 +1,56 @@
+//! Parameters of a request. Unknown ones are ignored, as pprof's own server does; bad values are 400.
+
+use std::time::Duration;
+
+use axum::extract::Query as Extract;
+use axum::http::Uri;
+
+use crate::failure::Failure;
+
+/// The longest `seconds=`.
+const MOST_SECONDS: u64 = 3600;
+
+pub(crate) struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub(crate) fn of(uri: &Uri) -> Result<Self, Failure> {
+        Extract::<Vec<(String, String)>>::try_from_uri(uri)
+            .map(|Extract(pairs)| Self(pairs))
+            .map_err(|_| Failure::bad_request("the part of the address after ? is not name=value&name=value"))
+    }
+
+    /// The first value of a parameter.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// `1`, `true` or nothing after the name; `0` or `false`.
+    pub(crate) fn flag(&self, name: &str, default: bool) -> Result<bool, Failure> {
+        match self.get(name) {
+            None => Ok(default),
+            Some("1" | "true" | "") => Ok(true),
+            Some("0" | "false") => Ok(false),
+            Some(other) => Err(bad(name, other, "true or false")),
+        }
+    }
+
+    /// A whole number.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Failure> {
+        self.get(name).map(|v| v.parse().map_err(|_| bad(name, v, "a whole number"))).transpose()
+    }
+
+    /// A time to wait, in seconds.
+    pub(crate) fn seconds(&self, name: &str) -> Result<Option<Duration>, Failure> {
+        self.get(name)
+            .map(|v| match v.parse() {
+                Ok(s @ 1..=MOST_SECONDS) => Ok(Duration::from_secs(s)),
+                _ => Err(bad(name, v, "a whole number of seconds from 1 to 3600")),
+            })
+            .transpose()
+    }
+}
+
+fn bad(name: &str, value: &str, expected: &str) -> Failure {
+    let value: String = value.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect();
+    Failure::bad_request(format!("{name}={value} is not valid: {name} must be {expected}"))
+}

@@ -1,0 +1,71 @@
+//! The table of routes.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{Method, StatusCode};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, get, post};
+use diag::{Diag, endpoints};
+
+use crate::failure::Failure;
+use crate::guard::{Access, guard};
+use crate::limits::{Limits, Shared};
+use crate::options::Options;
+use crate::{api, home, metrics, pprof};
+
+type Routes = MethodRouter<Arc<Shared>>;
+
+/// All routes, guarded, for any state type.
+pub(crate) fn build<S: Clone + Send + Sync + 'static>(
+    diag: &Diag,
+    access: Access,
+    options: &Options,
+) -> Router<S> {
+    let shared = Arc::new(Shared { diag: diag.clone(), limits: Limits::new() });
+    let mut router: Router<Arc<Shared>> = Router::new();
+    let mut add = |path: &str, methods: Routes| {
+        router = std::mem::take(&mut router).route(path, methods.fallback(wrong_method));
+    };
+    add(endpoints::PPROF_INDEX, get(pprof::index));
+    add(endpoints::PPROF_HEAP, get(pprof::heap));
+    add(endpoints::PPROF_ALLOCS, get(pprof::allocs));
+    add(endpoints::PPROF_CMDLINE, get(pprof::cmdline));
+    add(endpoints::PPROF_SYMBOL, get(pprof::symbol_count).merge(post(pprof::symbol)));
+    for absent in pprof::ABSENT {
+        add(absent.path, get(move || pprof::absent(absent)));
+    }
+    add(endpoints::API_STATUS, get(api::status));
+    add(endpoints::API_MEMORY, get(api::memory));
+    add(endpoints::API_FLAMEGRAPH, get(api::flamegraph));
+    add(endpoints::UI, get(home::page));
+    add(metrics::SECOND_PATH, get(metrics::text));
+    if options.metrics {
+        add(metrics::PATH, get(metrics::text));
+    }
+    // Without the final slash people get there, instead of nowhere.
+    for with_slash in [endpoints::PPROF_INDEX, endpoints::UI] {
+        add(with_slash.trim_end_matches('/'), get(move || home::moved(with_slash)));
+    }
+    // A layer on the routes only: a host's own 404 stays the host's.
+    router.route_layer(from_fn_with_state(Arc::new(access), guard)).with_state(shared)
+}
+
+/// Answers for all other paths, for a listener that has nothing else.
+pub(crate) fn with_fallback(router: Router) -> Router {
+    router.fallback(nothing_here)
+}
+
+async fn nothing_here() -> Failure {
+    Failure::new(StatusCode::NOT_FOUND, "nothing is here; /debug/pprof/ and /debug/diag/ list what there is")
+}
+
+async fn wrong_method(method: Method, request: Request) -> Failure {
+    let path: String = request.uri().path().chars().take(100).collect();
+    Failure::new(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not answer {method}; use GET"))
+}
+
+#[cfg(test)]
+#[path = "routes_tests.rs"]
+mod tests;

@@ -1,0 +1,302 @@
+//! Every route by a direct call, without a network.
+
+use axum::body::{Body, to_bytes};
+use axum::http::header;
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::content;
+use crate::testing::diag;
+use crate::token::Token;
+
+struct Answer {
+    status: StatusCode,
+    headers: axum::http::HeaderMap,
+    body: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |v| v.to_str().unwrap())
+    }
+}
+
+async fn call(access: Access, request: Request) -> Answer {
+    let router: Router = with_fallback(build(diag(), access, &Options::default()));
+    let response = router.oneshot(request).await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    let bytes = to_bytes(response.into_body(), 64 << 20).await.unwrap();
+    Answer { status, headers, body: String::from_utf8_lossy(&bytes).into_owned() }
+}
+
+fn request(method: &str, path: &str) -> Request {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "localhost:6060")
+        .body(Body::empty())
+        .unwrap()
+}
+
+async fn get_ok(path: &str) -> Answer {
+    let answer = call(Access::Loopback, request("GET", path)).await;
+    assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
+    assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+    answer
+}
+
+/// An error as `go tool pprof` shows it: text, marked, with something to do next.
+async fn refused(request: Request, status: StatusCode) -> String {
+    let path = request.uri().to_string();
+    let answer = call(Access::Loopback, request).await;
+    assert_eq!(answer.status, status, "{path}: {}", answer.body);
+    assert_eq!(answer.header("content-type"), content::TEXT, "{path}");
+    assert_eq!(answer.header("x-go-pprof"), "1", "{path}");
+    assert!(answer.body.len() > 20 && answer.body.ends_with('\n'), "{path}: {:?}", answer.body);
+    answer.body
+}
+
+#[tokio::test]
+async fn pages_link_only_to_what_is_there() {
+    for page in [endpoints::PPROF_INDEX, endpoints::UI] {
+        let answer = get_ok(page).await;
+        assert_eq!(answer.header("content-type"), content::HTML);
+        assert!(answer.header("content-security-policy").contains("default-src 'none'"));
+        let links: Vec<&str> =
+            answer.body.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(links.len() >= 6, "{links:?}");
+        for link in links {
+            let path = link.split('?').next().unwrap();
+            let answer = call(Access::Loopback, request("DELETE", path)).await;
+            assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{link} is no route");
+        }
+    }
+    for (from, to) in [("/debug/pprof", "/debug/pprof/"), ("/debug/diag", "/debug/diag/")] {
+        let answer = call(Access::Loopback, request("GET", from)).await;
+        assert_eq!((answer.status, answer.header("location")), (StatusCode::PERMANENT_REDIRECT, to));
+    }
+}
+
+#[tokio::test]
+async fn cmdline_is_separated_by_nul() {
+    let answer = get_ok(endpoints::PPROF_CMDLINE).await;
+    let arguments: Vec<String> = std::env::args().collect();
+    assert_eq!(answer.body, arguments.join("\0"));
+    assert_eq!(answer.header("content-type"), content::TEXT);
+}
+
+#[tokio::test]
+async fn status_and_memory() {
+    let answer = get_ok(endpoints::API_STATUS).await;
+    assert_eq!(answer.header("content-type"), content::JSON);
+    let status: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(status["schema"], "diag.status/1");
+    assert_eq!(status["pid"], std::process::id());
+
+    let answer = get_ok(endpoints::API_MEMORY).await;
+    let memory: diag::memory::Waterline = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(memory.schema, diag::memory::SCHEMA);
+    let text = get_ok(&format!("{}?format=text", endpoints::API_MEMORY)).await;
+    assert!(text.body.starts_with("memory at ") && text.body.contains(" UTC"), "{}", text.body);
+    assert_eq!(text.header("content-type"), content::TEXT);
+    let refusal =
+        refused(request("GET", &format!("{}?format=xml", endpoints::API_MEMORY)), StatusCode::BAD_REQUEST)
+            .await;
+    assert!(refusal.contains("json or text"), "{refusal}");
+}
+
+#[tokio::test]
+async fn metrics_are_well_formed() {
+    let answer = get_ok("/metrics").await;
+    assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"));
+    let mut typed = std::collections::HashMap::new();
+    for line in answer.body.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert!(typed.insert(name.to_owned(), kind.to_owned()).is_none(), "{name} twice");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+        } else if !line.starts_with('#') {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            let name = name.split('{').next().unwrap();
+            assert!(typed.contains_key(name), "{line} has no type before it");
+            assert!(value == "+Inf" || value.parse::<f64>().is_ok_and(f64::is_finite), "{line}");
+        }
+    }
+    for name in
+        ["process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds", "diag_heap_up"]
+    {
+        assert!(typed.contains_key(name), "{name} is missing in\n{}", answer.body);
+    }
+    assert!(get_ok("/debug/diag/metrics").await.body.contains("process_resident_memory_bytes "));
+}
+
+#[tokio::test]
+async fn what_is_not_built_says_what_to_do() {
+    for absent in pprof::ABSENT {
+        refused(request("GET", absent.path), StatusCode::NOT_IMPLEMENTED).await;
+    }
+    let cpu = refused(request("GET", "/debug/pprof/profile?seconds=30"), StatusCode::NOT_IMPLEMENTED).await;
+    assert!(cpu.contains("CPU") && cpu.contains("/debug/pprof/heap"), "{cpu}");
+}
+
+#[tokio::test]
+async fn nonsense_is_refused_before_any_work() {
+    for path in [
+        "/debug/pprof/heap?seconds=0",
+        "/debug/pprof/heap?seconds=-1",
+        "/debug/pprof/heap?seconds=3601",
+        "/debug/pprof/heap?seconds=soon",
+        "/debug/pprof/heap?seconds=",
+        "/debug/pprof/allocs?seconds=99999999999999999999",
+        "/debug/pprof/heap?seconds=1&debug=1",
+        "/debug/pprof/heap?seconds=1&ages=1",
+        "/debug/pprof/heap?ages=maybe",
+        "/debug/pprof/heap?symbolize=perhaps",
+        "/debug/pprof/heap?debug=x",
+        "/debug/pprof/heap?gc=x",
+        "/debug/diag/api/v1/flamegraph?kind=gpu",
+        "/debug/diag/api/v1/flamegraph?format=png",
+        "/debug/diag/api/v1/flamegraph?base=1&ages=1",
+        "/debug/diag/api/v1/flamegraph?base=x",
+    ] {
+        refused(request("GET", path), StatusCode::BAD_REQUEST).await;
+    }
+    refused(request("GET", "/debug/diag/api/v1/flamegraph?kind=cpu"), StatusCode::NOT_IMPLEMENTED).await;
+    refused(request("PUT", "/debug/pprof/heap"), StatusCode::METHOD_NOT_ALLOWED).await;
+    refused(request("GET", "/debug/pprof/nothing"), StatusCode::NOT_FOUND).await;
+    let hostile =
+        refused(request("GET", "/debug/pprof/heap?seconds=%1b%5b31m%0a"), StatusCode::BAD_REQUEST).await;
+    assert!(!hostile.contains('\u{1b}'), "{hostile:?}");
+}
+
+#[tokio::test]
+async fn symbolz_protocol() {
+    let count = get_ok(endpoints::PPROF_SYMBOL).await;
+    assert_eq!(count.body, "num_symbols: 1\n");
+    let post = |body: String| {
+        let mut request = request("POST", endpoints::PPROF_SYMBOL);
+        *request.body_mut() = Body::from(body);
+        request
+    };
+    let answer = call(Access::Loopback, post("0x1+0x2".to_owned())).await;
+    assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, ""), "nothing is at address 1");
+    refused(post("main".to_owned()), StatusCode::BAD_REQUEST).await;
+    refused(post("0x1+".repeat(1 << 20)), StatusCode::BAD_REQUEST).await;
+}
+
+#[tokio::test]
+async fn rebinding_and_foreign_pages_are_refused() {
+    let with = |name: &'static str, value: &'static str| {
+        let mut request = request("GET", endpoints::API_STATUS);
+        request.headers_mut().insert(name, value.parse().unwrap());
+        request
+    };
+    let text = refused(with("host", "evil.example:6060"), StatusCode::FORBIDDEN).await;
+    assert!(text.contains("evil.example:6060") && text.contains("DIAG_TOKEN_FILE"), "{text}");
+    refused(with("sec-fetch-site", "cross-site"), StatusCode::FORBIDDEN).await;
+    let mut link = with("sec-fetch-site", "cross-site");
+    link.headers_mut().insert("sec-fetch-mode", "navigate".parse().unwrap());
+    assert_eq!(call(Access::Loopback, link).await.status, StatusCode::OK, "following a link is fine");
+    let absolute = Request::builder().uri("http://evil.example/metrics").body(Body::empty()).unwrap();
+    assert_eq!(call(Access::Loopback, absolute).await.status, StatusCode::FORBIDDEN);
+    let answer = call(Access::Host, with("host", "shop.example")).await;
+    assert_eq!(answer.status, StatusCode::OK, "inside a host the name is the host's affair");
+}
+
+#[tokio::test]
+async fn every_route_wants_the_token() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    std::fs::write(&file, "secret").unwrap();
+    let token = || Access::Token(Token::read(&file).unwrap());
+    let mut paths = vec![
+        endpoints::PPROF_INDEX,
+        "/debug/pprof",
+        endpoints::PPROF_HEAP,
+        endpoints::PPROF_ALLOCS,
+        endpoints::PPROF_CMDLINE,
+        endpoints::PPROF_SYMBOL,
+        endpoints::API_STATUS,
+        endpoints::API_MEMORY,
+        endpoints::API_FLAMEGRAPH,
+        endpoints::UI,
+        "/metrics",
+        "/debug/diag/metrics",
+    ];
+    paths.extend(pprof::ABSENT.iter().map(|a| a.path));
+    for path in paths {
+        for method in ["GET", "POST", "HEAD"] {
+            let answer = call(token(), request(method, path)).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method} {path}");
+            assert!(answer.header("www-authenticate").starts_with("Basic "), "{path}");
+        }
+        let closed = call(Access::Closed("no file".into()), request("GET", path)).await;
+        assert_eq!(closed.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+    }
+    let mut right = request("GET", endpoints::API_STATUS);
+    right.headers_mut().insert(header::AUTHORIZATION, "Bearer secret".parse().unwrap());
+    assert_eq!(call(token(), right).await.status, StatusCode::OK);
+    let mut wrong = request("GET", endpoints::API_STATUS);
+    wrong.headers_mut().insert(header::AUTHORIZATION, "Bearer Secret".parse().unwrap());
+    assert_eq!(call(token(), wrong).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn it_merges_into_a_service_of_its_own() {
+    #[derive(Clone)]
+    struct Orders(u32);
+    let own: Router<Orders> = Router::new()
+        .route("/orders", get(|state: axum::extract::State<Orders>| async move { state.0.0.to_string() }))
+        .route("/metrics", get(|| async { "the host's own" }))
+        .fallback(|| async { (StatusCode::IM_A_TEAPOT, "the host's 404") });
+    let app = own.merge(crate::router_with(diag(), &Options::new().without_metrics())).with_state(Orders(7));
+    for (path, status, body) in [
+        ("/orders", StatusCode::OK, "7"),
+        ("/metrics", StatusCode::OK, "the host's own"),
+        ("/debug/nothing", StatusCode::IM_A_TEAPOT, "the host's 404"),
+    ] {
+        let response = app.clone().oneshot(request("GET", path)).await.unwrap();
+        assert_eq!(response.status(), status, "{path}");
+        assert_eq!(to_bytes(response.into_body(), 1000).await.unwrap(), body, "{path}");
+    }
+    for path in [endpoints::PPROF_INDEX, endpoints::PPROF_CMDLINE, "/debug/diag/metrics"] {
+        let response = app.clone().oneshot(request("GET", path)).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_is_refused_with_a_time_to_come_back() {
+    let shared = Arc::new(Shared { diag: diag().clone(), limits: Limits::new() });
+    let (release, wait) = std::sync::mpsc::channel::<()>();
+    let wait = Arc::new(std::sync::Mutex::new(wait));
+    // One works, eight wait: each is polled once, which takes its place.
+    let mut nine: Vec<_> = (0..9)
+        .map(|_| {
+            let (shared, wait) = (Arc::clone(&shared), Arc::clone(&wait));
+            Box::pin(async move {
+                let work = move |_: &Diag| Ok(wait.lock().unwrap().recv().unwrap());
+                shared.heavy(work).await
+            })
+        })
+        .collect();
+    for one in &mut nine {
+        let pending = std::future::poll_fn(|cx| {
+            std::task::Poll::Ready(std::future::Future::poll(one.as_mut(), cx).is_pending())
+        });
+        assert!(pending.await);
+    }
+    let refusal = shared.heavy(|_| Ok(())).await.expect_err("the tenth");
+    let refusal = axum::response::IntoResponse::into_response(refusal);
+    assert_eq!(refusal.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refusal.headers()["retry-after"], "5");
+    for _ in 0..9 {
+        release.send(()).unwrap();
+    }
+    for one in nine {
+        assert!(one.await.is_ok());
+    }
+    assert!(shared.heavy(|_| Ok(())).await.is_ok(), "all places are free again");
+    let broken: Result<(), Failure> = shared.heavy(|_| panic!("on purpose")).await;
+    assert!(broken.is_err() && shared.heavy(|_| Ok(())).await.is_ok(), "a panic costs one request");
+}
