@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::error::ProfileError;
 use super::model::Profile;
 use super::pprof::{self, DecodeLimits};
-use super::{folded, gzip};
+use super::{folded, gzip, heap_v2};
 
 /// A format that profiles are read from. Any of them may be gzipped.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -19,6 +19,8 @@ pub enum Format {
     Pprof,
     /// jemalloc's text dump, `heap_v2`.
     HeapV2,
+    /// gperftools' text form of heap profiles, `heap profile:`.
+    Gperftools,
     /// Folded stacks: `main;handler;parse 42`.
     Folded,
 }
@@ -28,6 +30,7 @@ impl std::fmt::Display for Format {
         f.write_str(match self {
             Self::Pprof => "pprof",
             Self::HeapV2 => "heap_v2",
+            Self::Gperftools => "gperftools",
             Self::Folded => "folded",
         })
     }
@@ -45,7 +48,7 @@ pub fn read(bytes: &[u8]) -> Result<(Profile, Format), ProfileError> {
     };
     let profile = match format {
         Format::Pprof => pprof::decode_plain(&plain)?,
-        Format::HeapV2 => return Err(ProfileError::Invalid { what: "heap_v2 is not read yet" }),
+        Format::HeapV2 | Format::Gperftools => heap_v2::parse(&plain)?,
         Format::Folded => folded::parse(&plain)?,
     };
     Ok((profile, format))
@@ -72,6 +75,9 @@ pub(super) fn refuse_other_kinds(plain: &[u8]) -> Result<(), ProfileError> {
     let (found, advice) = match look(plain) {
         Look::Profile(Format::Pprof) => return Ok(()),
         Look::Profile(Format::HeapV2) => ("a jemalloc heap dump in text", "read it as heap_v2"),
+        Look::Profile(Format::Gperftools) => {
+            ("a heap profile in gperftools' text form", "read it as heap_v2")
+        }
         Look::Profile(Format::Folded) => ("text, perhaps folded stacks", "read it as folded stacks"),
         Look::Other { found, advice } => (found, advice),
     };
@@ -87,6 +93,7 @@ const fn other(found: &'static str, advice: &'static str) -> Look {
     Look::Other { found, advice }
 }
 
+const GO_TEXT: &str = "a Go profile in text form (`debug=1`)";
 const CAPTURE_ELSEWHERE: &str = "name a pprof file, a jemalloc heap dump, or folded stacks";
 
 /// Files of other kinds, by their first bytes.
@@ -132,10 +139,13 @@ fn look_at_text(start: &[u8], plain: &[u8]) -> Look {
         return Look::Profile(Format::HeapV2);
     }
     if begins("heap profile:") {
-        return other(
-            "a heap profile in gperftools' text form (of Go with `debug=1`, or of tcmalloc)",
-            "capture it in pprof form: for Go without `debug`, for tcmalloc with `pprof -proto`",
-        );
+        // Go puts the names below the addresses, and no mappings at the end.
+        let of_go = start.windows(2).any(|w| w == b"\n#");
+        return if of_go {
+            other(GO_TEXT, "capture it without `debug`")
+        } else {
+            Look::Profile(Format::Gperftools)
+        };
     }
     if begins("<!doctype") || begins("<html") || begins("<?xml") || begins("<svg") || begins("<head") {
         return other(
@@ -151,7 +161,7 @@ fn look_at_text(start: &[u8], plain: &[u8]) -> Look {
         || begins("--- mutex")
         || begins("--- threadcreate")
     {
-        return other("a Go profile in text form (`debug=1`)", "capture it without `debug`");
+        return other(GO_TEXT, "capture it without `debug`");
     }
     if begins("# HELP") || begins("# TYPE") {
         return other("Prometheus metrics", "use the address of the profile, such as /debug/pprof/heap");

@@ -13,6 +13,7 @@ mod filter;
 pub mod folded;
 pub mod frames;
 mod gzip;
+pub mod heap_v2;
 mod ids;
 pub(crate) mod intern;
 mod keys;

@@ -18,10 +18,16 @@ pub struct Weight {
 /// or 1; the size counts as at least one byte.
 #[inline]
 pub fn probability(size_bytes: u64, period_bytes: u64) -> f64 {
-    if period_bytes <= 1 {
+    probability_of_mean(size_bytes.max(1) as f64, period_bytes)
+}
+
+/// [`probability`] for a mean size: only for formats that keep no sizes.
+#[inline]
+pub(crate) fn probability_of_mean(size_bytes: f64, period_bytes: u64) -> f64 {
+    if period_bytes <= 1 || size_bytes <= 0.0 {
         return 1.0;
     }
-    -(-(size_bytes.max(1) as f64) / period_bytes as f64).exp_m1()
+    -(-size_bytes / period_bytes as f64).exp_m1()
 }
 
 /// What a sample of `size_bytes` stands for at a mean distance of `period_bytes`.

@@ -140,7 +140,10 @@ fn files_of_other_kinds_are_named() {
         (b"PERFILE2....", "perf.data"),
         (b"go 1.19 trace\0\0\0", "execution trace"),
         (b"\x37\xff\x81\x03\x01\x01", "gob"),
-        (b"heap profile: 1: 2 [3: 4] @ heap/1048576\n", "gperftools"),
+        (
+            b"heap profile: 1: 2 [3: 4] @ heap/1048576\n1: 2 [3: 4] @ 0x1\n#\t0x1\tmain.f\n",
+            "Go profile in text",
+        ),
         (b"goroutine profile: total 3\n", "text form"),
         (b"# HELP go_goroutines x\n", "Prometheus"),
         (b"HTTP/1.1 200 OK\r\n", "headers"),
