@@ -9,6 +9,7 @@ mod copy;
 pub mod detect;
 pub mod diff;
 mod error;
+pub mod estimate;
 mod filter;
 pub mod folded;
 pub mod frames;
@@ -21,6 +22,8 @@ mod merge;
 mod model;
 mod pattern;
 pub mod pprof;
+#[cfg(test)]
+mod properties;
 mod regroup;
 pub mod sampling;
 mod select;

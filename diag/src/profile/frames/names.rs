@@ -70,7 +70,9 @@ impl<'a> Head<'a> {
             "__gnu_cxx" => starts(&["new_allocator<"]),
             "__rustc" => starts(&["__rust_", "__rg_", "__rdl_"]),
             "allocator_api2" | "tikv_jemallocator" | "jemallocator" | "mimalloc" | "snmalloc_rs" => true,
-            "diag" => starts(&["sys::", "heap::", "Allocator"]) || self.trait_is("GlobalAlloc"),
+            "diag" => {
+                starts(&["sys::", "heap::", "allocator::", "Allocator"]) || self.trait_is("GlobalAlloc")
+            }
             _ => self.trait_is("GlobalAlloc") || (self.trait_is("Allocator") && names_allocation(name)),
         }
     }
