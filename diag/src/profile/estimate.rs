@@ -1,7 +1,7 @@
 //! How certain a sampled heap value is: 95 % intervals for unbiased bytes and objects.
 //!
-//! Sampling: at mean period R an allocation of size Z is sampled with p = 1 - exp(-Z/R), independently of others
-//! (gaps are geometric, so memoryless). A row of k raw samples of one size stands for k/p objects and kZ/p bytes;
+//! Sampling ([`sampling`](super::sampling)): at mean period R an allocation of size Z is sampled with probability p,
+//! independently of others, as gaps are geometric and so without memory. A row of k raw samples of one size stands for k/p objects and kZ/p bytes;
 //! k follows from the row's objects N as k = Np. Each sample has the weight w = 1/p (objects) or Z/p (bytes), and the
 //! variance of a sum is estimated without bias by V = sum k w^2 (1-p) (Horvitz and Thompson 1952, as for Poisson
 //! sampling designs: Sarndal, Swensson, Wretman, "Model Assisted Survey Sampling", 3.5).
@@ -25,7 +25,7 @@
 use serde::Serialize;
 
 use super::select::HeapColumns;
-use super::{LabelSetId, LabelValue, Profile, ProfileError, Sample};
+use super::{LabelSetId, LabelValue, Profile, ProfileError, Sample, sampling};
 
 /// Standard normal quantile of 97.5 %.
 const Z_95: f64 = 1.959_963_984_540_054;
@@ -216,8 +216,8 @@ impl Estimator {
             sum.objects.value += objects.unwrap_or(0.0);
             return;
         };
-        // 1 - exp(-x), without the loss of digits at small x.
-        let p = -(-size / self.period_bytes).exp_m1();
+        // Mean sizes are rounded; sizes are whole.
+        let p = sampling::probability(size.round() as u64, self.period_bytes as u64);
         let raw = objects.unwrap_or(bytes / size).abs() * p;
         sum.bytes.add(bytes, raw, p, size / p);
         sum.objects.add(objects.unwrap_or(0.0), raw, p, 1.0 / p);

@@ -40,6 +40,13 @@ fn other_process(base: &Profile, new: &Profile) -> Option<String> {
         let path = p.str(m.file);
         path.rsplit('/').next().unwrap_or(path).to_owned()
     };
+    // What our own collectors write.
+    let pid = |p: &Profile| p.meta().comments.iter().find_map(|c| c.strip_prefix("pid=").map(str::to_owned));
+    if let (Some(a), Some(b)) = (pid(base), pid(new))
+        && a != b
+    {
+        return Some(format!("process {a} and process {b}"));
+    }
     // The main binary comes first, by convention.
     if let (Some(a), Some(b)) = (base.mappings().first(), new.mappings().first()) {
         let (ids, names) =

@@ -121,6 +121,13 @@ fn doubts_are_said() {
         ]
     );
     assert!(origin_warnings(&base, &base).is_empty());
+
+    let of = |pid: &str| Stacks::new(&HEAP).meta(|m| m.comments = vec![pid.to_owned()]).build();
+    assert!(origin_warnings(&of("pid=7"), &of("pid=7")).is_empty());
+    assert_eq!(
+        origin_warnings(&of("pid=7"), &of("pid=8")),
+        ["the profiles come from different processes: process 7 and process 8"]
+    );
 }
 
 #[test]
