@@ -1,5 +1,9 @@
 //! The words around a picture: title, subtitle, legend, and notes on sampling, losses and what is not drawn.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use diag::profile::frames::module_of_name;
 use diag::profile::{Meta, Profile, ValueType};
 
 use crate::budget::{Frame, Kind};
@@ -42,7 +46,7 @@ pub(crate) fn columns(profile: &Profile, index: usize) -> Result<Columns, Error>
 #[derive(Clone, Debug)]
 pub(crate) struct Swatch {
     pub(crate) fill: String,
-    pub(crate) text: &'static str,
+    pub(crate) text: String,
 }
 
 /// All words of a picture. Untrusted parts are fit to be shown, not yet escaped.
@@ -51,6 +55,8 @@ pub(crate) struct Caption {
     pub(crate) title: String,
     pub(crate) subtitle: String,
     pub(crate) legend: Vec<Swatch>,
+    /// What width means.
+    pub(crate) width: String,
     /// Whole sentences, one a line.
     pub(crate) notes: Vec<String>,
     /// What to say in place of a picture when there is nothing to draw.
@@ -76,13 +82,11 @@ impl Caption {
             }
             text
         };
-        let mut notes = vec![width_note(tree, options)];
-        notes.extend(sampling(meta));
-        notes.extend(duration(meta));
+        let mut notes: Vec<String> = sampling(meta).into_iter().chain(duration(meta)).collect();
         notes.extend(losses(meta, "").into_iter().chain(comments(meta)));
-        let legend = if signed { difference_legend(false) } else { origin_legend(tree, options.colors) };
+        let legend = if signed { difference_legend(false) } else { origin_legend(tree) };
         let empty = if signed { NOTHING_CHANGED } else { no_samples(profile, value) };
-        Self { title, subtitle, legend, notes, empty }.shown()
+        Self { title, subtitle, legend, width: width_note(tree, options), notes, empty }.shown()
     }
 
     pub(crate) fn difference(base: &Profile, new: &Profile, tree: &Tree, options: &Options) -> Self {
@@ -103,7 +107,7 @@ impl Caption {
         let base_text = side(&options.base_name, "base", root.amounts.base, base.meta());
         let new_text = side(&options.new_name, "new", root.amounts.new, new.meta());
         let subtitle = format!("{base_text} \u{2192} {new_text}. Orange: grown. Blue: shrunk.");
-        let mut notes = vec![format!("{}.", net(tree)), width_note(tree, options)];
+        let mut notes = vec![format!("{}.", net(tree))];
         let periods = (base.meta().period.as_ref(), new.meta().period.as_ref());
         if periods.0.map(|p| p.value) != periods.1.map(|p| p.value) {
             let text = |p: Option<&diag::profile::Period>| {
@@ -124,19 +128,23 @@ impl Caption {
         } else {
             NOTHING_CHANGED
         };
-        Self { title, subtitle, legend: difference_legend(true), notes, empty }.shown()
+        let width = width_note(tree, options);
+        Self { title, subtitle, legend: difference_legend(true), width, notes, empty }.shown()
     }
 
     /// Texts come from the file and the caller: made fit to be shown here, all of them, once.
     fn shown(mut self) -> Self {
-        for text in self.notes.iter_mut().chain([&mut self.title, &mut self.subtitle]) {
+        for text in self.notes.iter_mut().chain([&mut self.title, &mut self.subtitle, &mut self.width]) {
             *text = names::shown(text);
         }
         self
     }
 
     /// Adds what is known once the frames are chosen.
-    pub(crate) fn drawn(mut self, tree: &Tree, frames: &[Frame]) -> Self {
+    pub(crate) fn drawn(mut self, tree: &Tree, frames: &[Frame], colors: Colors) -> Self {
+        if tree.mode == Mode::Single && colors == Colors::Crate {
+            self.legend = crate_legend(tree, frames);
+        }
         let hidden: u64 = frames.iter().map(|f| if let Kind::Smaller(n) = f.kind { n } else { 0 }).sum();
         if hidden > 0 {
             let rest: u64 =
@@ -203,17 +211,17 @@ fn net(tree: &Tree) -> String {
 
 fn width_note(tree: &Tree, options: &Options) -> String {
     let words = words(&tree.columns.value);
-    let with = match options.order {
-        StackOrder::FromRoot => "with everything it called",
-        StackOrder::FromLeaf => "as called through the frames beside it",
+    let of = match options.order {
+        StackOrder::FromRoot => "of a function with all it called",
+        StackOrder::FromLeaf => "of a function as called by the frames below",
     };
     match tree.mode {
-        Mode::Single => format!("Width: {words} of a function {with}."),
-        Mode::Signed | Mode::Diff(DiffWidth::Change) => format!(
-            "Width: amount of change in {words}, grown and shrunk added up, {with}; what did not change is not drawn."
-        ),
+        Mode::Single => format!("Width: {words} {of}."),
+        Mode::Signed | Mode::Diff(DiffWidth::Change) => {
+            format!("Width: how much the {words} {of} changed, up or down. What did not change is not drawn.")
+        }
         Mode::Diff(DiffWidth::Larger) => {
-            format!("Width: {words}, the larger of base and new, {with}; white did not change.")
+            format!("Width: {words} {of}, the larger of base and new. White did not change.")
         }
     }
 }
@@ -257,10 +265,7 @@ fn no_samples(profile: &Profile, value: &ValueType) -> &'static str {
     }
 }
 
-fn origin_legend(tree: &Tree, colors: Colors) -> Vec<Swatch> {
-    if colors == Colors::Crate {
-        return vec![Swatch { fill: paint::sample(Origin::Own), text: "colour by crate" }];
-    }
+fn origin_legend(tree: &Tree) -> Vec<Swatch> {
     [
         (Origin::Own, "own code"),
         (Origin::Dependency, "dependencies"),
@@ -270,19 +275,40 @@ fn origin_legend(tree: &Tree, colors: Colors) -> Vec<Swatch> {
     ]
     .into_iter()
     .filter(|(o, _)| tree.names.iter().any(|n| n.origin == *o && !n.remark))
-    .map(|(o, text)| Swatch { fill: paint::sample(o), text })
+    .map(|(o, text)| Swatch { fill: paint::sample(o), text: text.to_owned() })
     .collect()
+}
+
+/// The crates with the largest values of their own.
+fn crate_legend(tree: &Tree, frames: &[Frame]) -> Vec<Swatch> {
+    let mut widths: BTreeMap<&str, u64> = BTreeMap::new();
+    for frame in frames {
+        let Kind::Function(name) = frame.kind else { continue };
+        if let Some(name) = tree.names.get(name as usize).filter(|n| !n.remark)
+            && let Some(krate) = module_of_name(&name.raw)
+        {
+            let width = widths.entry(krate).or_default();
+            *width = width.saturating_add(frame.own_width);
+        }
+    }
+    let mut crates: Vec<(&str, u64)> = widths.into_iter().collect();
+    crates.sort_by_key(|&(krate, width)| (Reverse(width), krate));
+    crates.truncate(8);
+    crates
+        .iter()
+        .map(|(krate, _)| Swatch { fill: paint::of_crate(krate), text: names::shown(krate) })
+        .collect()
 }
 
 fn difference_legend(two_sides: bool) -> Vec<Swatch> {
     let [grown, unchanged, shrunk] = paint::scale();
     let mut legend = vec![
-        Swatch { fill: grown, text: "+ grown" },
-        Swatch { fill: unchanged, text: "no net change" },
-        Swatch { fill: shrunk, text: "- shrunk" },
+        Swatch { fill: grown, text: "+ grown".to_owned() },
+        Swatch { fill: unchanged, text: "no net change".to_owned() },
+        Swatch { fill: shrunk, text: "- shrunk".to_owned() },
     ];
     if two_sides {
-        legend.push(Swatch { fill: paint::FILL_GONE.to_owned(), text: "- vanished" });
+        legend.push(Swatch { fill: paint::FILL_GONE.to_owned(), text: "- vanished".to_owned() });
     }
     legend
 }

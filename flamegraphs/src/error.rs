@@ -24,6 +24,18 @@ pub enum Error {
         /// Those there are.
         types: String,
     },
+    /// The sides of a difference count in different units.
+    #[error(
+        "{kind} is in {base} in the base profile and in {new} in the new one; take two profiles of the same kind"
+    )]
+    UnitsDiffer {
+        /// The sample type.
+        kind: String,
+        /// Its unit in the base.
+        base: String,
+        /// Its unit in the new profile.
+        new: String,
+    },
     /// inferno refused its input, or wrote what could not be read back. A bug of this crate.
     #[error("drawing the flame graph failed: {what}; please report this with the profile")]
     Draw {

@@ -59,7 +59,7 @@ pub fn render_html(profile: &Profile, options: &Options) -> Result<String, Error
 /// Sample types are matched by kind; `options.type_index` counts in `new`.
 ///
 /// # Errors
-/// As [`render_svg`]; [`Error::NoSuchTypeInBase`] when `base` lacks the kind.
+/// As [`render_svg`]; [`Error::NoSuchTypeInBase`] and [`Error::UnitsDiffer`] when the profiles do not fit together.
 pub fn render_diff_svg(base: &Profile, new: &Profile, options: &Options) -> Result<String, Error> {
     difference(base, new, options)?.svg(options)
 }
@@ -81,19 +81,25 @@ struct Picture {
 impl Picture {
     fn svg(&self, options: &Options) -> Result<String, Error> {
         match self.layout(options) {
-            Some(frames) => {
-                svg::render(&self.tree, &frames, &self.caption.clone().drawn(&self.tree, &frames), options)
-            }
-            None => Ok(message::svg(&self.caption)),
+            Some(frames) => svg::render(
+                &self.tree,
+                &frames,
+                &self.caption.clone().drawn(&self.tree, &frames, options.colors),
+                options,
+            ),
+            None => Ok(message::svg(&self.caption, options)),
         }
     }
 
     fn html(&self, options: &Options) -> Result<String, Error> {
         match self.layout(options) {
-            Some(frames) => {
-                html::render(&self.tree, &frames, &self.caption.clone().drawn(&self.tree, &frames), options)
-            }
-            None => Ok(html::message(&self.caption)),
+            Some(frames) => html::render(
+                &self.tree,
+                &frames,
+                &self.caption.clone().drawn(&self.tree, &frames, options.colors),
+                options,
+            ),
+            None => Ok(html::message(&self.caption, options)),
         }
     }
 
@@ -122,6 +128,13 @@ fn difference(base: &Profile, new: &Profile, options: &Options) -> Result<Pictur
         kind: columns.value.kind.clone(),
         types: error::list(base.sample_types()),
     })?;
+    if let Some(base_type) = base.sample_types().get(base_column).filter(|t| t.unit != columns.value.unit) {
+        return Err(Error::UnitsDiffer {
+            kind: columns.value.kind,
+            base: base_type.unit.clone(),
+            new: columns.value.unit,
+        });
+    }
     let mut tree = Tree::new(options, columns.clone());
     tree.add(base, base_column, columns.companion_index(base), tree::Side::Base);
     tree.add(new, column, columns.companion_index(new), tree::Side::New);

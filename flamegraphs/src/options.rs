@@ -28,6 +28,10 @@ pub struct Options {
     pub hide_runtime: bool,
     /// Puts a frame with the value of this label (`age`, `thread`) below each stack, so that stacks are grouped by it.
     pub group_by_label: Option<String>,
+    /// For a strict content security policy: the scripts and styles carry this nonce. There is no other inline code;
+    /// `default-src 'none'; script-src 'nonce-N'; style-src 'nonce-N'` suffices. Letters, digits and `+/=_-` are
+    /// kept, the rest is dropped.
+    pub csp_nonce: Option<String>,
 }
 
 impl Default for Options {
@@ -45,7 +49,15 @@ impl Default for Options {
             diff_width: DiffWidth::default(),
             hide_runtime: false,
             group_by_label: None,
+            csp_nonce: None,
         }
+    }
+}
+
+impl Options {
+    pub(crate) fn nonce(&self) -> Option<String> {
+        let safe = |c: &char| c.is_ascii_alphanumeric() || "+/=_-".contains(*c);
+        self.csp_nonce.as_ref().map(|n| n.chars().filter(safe).collect())
     }
 }
 

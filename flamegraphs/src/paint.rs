@@ -87,13 +87,13 @@ fn origin(o: Origin, name: &str) -> String {
 }
 
 fn by_crate(o: Origin, name: &str) -> String {
-    match module_of_name(name) {
-        Some(krate) => {
-            let h = hash(krate);
-            hsl((h % 360) as f64, 0.55, 0.70 + 0.08 * ((h >> 16 & 0xff) as f64 / 255.0))
-        }
-        None => origin(o, name),
-    }
+    module_of_name(name).map_or_else(|| origin(o, name), of_crate)
+}
+
+/// The colour of a crate, the same in every picture.
+pub(crate) fn of_crate(name: &str) -> String {
+    let h = hash(name);
+    hsl((h % 360) as f64, 0.55, 0.70 + 0.08 * ((h >> 16 & 0xff) as f64 / 255.0))
 }
 
 /// FNV-1a: stable over runs and versions, unlike the standard library's hashers.

@@ -158,12 +158,19 @@ impl Dresser<'_> {
                     hatches(&mut out)?;
                     write(&mut out, Event::End(end))?;
                 }
+                Event::Start(start) if matches!(start.name().as_ref(), b"style" | b"script") => {
+                    let mut start = start.into_owned();
+                    if let Some(nonce) = self.options.nonce() {
+                        start.push_attribute(("nonce", nonce.as_str()));
+                    }
+                    write(&mut out, Event::Start(start))?;
+                }
                 Event::End(end) if end.name().as_ref() == b"style" => {
                     text(&mut out, STYLE)?;
                     write(&mut out, Event::End(end))?;
                 }
                 Event::End(end) if end.name().as_ref() == b"script" => {
-                    write(&mut out, Event::CData(BytesCData::new(LABELS)))?;
+                    write(&mut out, Event::CData(BytesCData::new(SCRIPT)))?;
                     write(&mut out, Event::End(end))?;
                 }
                 event if svg_depth >= 2 => self.frame_event(&mut reader, &mut out, event)?,
@@ -184,11 +191,13 @@ impl Dresser<'_> {
         let height = height.and_then(|a| std::str::from_utf8(&a.value).ok()?.parse::<usize>().ok());
         self.height = height.ok_or_else(|| Error::draw("inferno's SVG has no height"))?;
         let full = match self.place {
-            Place::File => self.height + LINE_PX * (self.caption.notes.len() + 2),
+            Place::File => self.height + LINE_PX * (self.caption.notes.len() + 3),
             Place::Page => self.height,
         };
         let start = replaced(start, "height", &full.to_string())?;
         let start = replaced(&start, "viewBox", &format!("0 0 {WIDTH_PX} {full}"))?;
+        // A policy may forbid inline handlers: our script calls inferno's start instead.
+        let start = without(&start, "onload")?;
         write(out, Event::Start(start))?;
         if self.place == Place::File {
             element(out, BytesStart::new("title"), &self.caption.title)?;
@@ -261,7 +270,7 @@ impl Dresser<'_> {
         let mut y = self.height + LINE_PX;
         let mut x = PAD_PX;
         let mut swatches: Vec<(&str, &str)> =
-            self.caption.legend.iter().map(|s| (s.fill.as_str(), s.text)).collect();
+            self.caption.legend.iter().map(|s| (s.fill.as_str(), s.text.as_str())).collect();
         if self.frames.iter().any(|f| matches!(f.kind, Kind::Smaller(_))) {
             swatches.push((paint::FILL_REST, "summed up"));
         }
@@ -275,9 +284,9 @@ impl Dresser<'_> {
             ]);
             write(out, Event::Empty(rect))?;
             at(out, x + 27.0, y, label)?;
-            x += 27.0 + 7.0 * label.len() as f64 + 18.0;
+            x += 27.0 + 6.6 * label.chars().count() as f64 + 16.0;
         }
-        for note in &self.caption.notes {
+        for note in std::iter::once(&self.caption.width).chain(&self.caption.notes) {
             y += LINE_PX;
             at(out, PAD_PX, y, note)?;
         }
@@ -285,20 +294,22 @@ impl Dresser<'_> {
     }
 }
 
-/// Short names where room is short. Comes after inferno's script.
-const LABELS: &str = include_str!("labels.js");
+/// Short names where room is short, and the start. Comes after inferno's script.
+const SCRIPT: &str = include_str!("svg.js");
 
 /// Beyond inferno's style: a readable title font, a search button that can be seen, dark pages, paper.
 pub(crate) const STYLE: &str = "
-#title, #subtitle, #legend, #search, #unzoom, #matched { font-family:system-ui, sans-serif; }
+#title, #subtitle, #legend text, #search, #unzoom, #matched { font-family:system-ui, sans-serif; }
 #search { opacity:0.75; text-decoration:underline; }
 #unzoom { text-decoration:underline; }
 #frames > *:hover text { stroke:none; }
 #frames text { fill:#000; pointer-events:none; }
 #legend rect { stroke:#808080; stroke-width:0.5; }
 #page { fill:#fff; }
+svg:root { background:#fff; }
 @media (prefers-color-scheme: dark) {
 #page { fill:#17181c; }
+svg:root { background:#17181c; }
 text { fill:#e4e4e7; }
 #title, #details, #search, #unzoom, #matched { fill:#e4e4e7; }
 #frames > *:hover { stroke:#fff; }
@@ -329,13 +340,22 @@ fn hatches(out: &mut Out) -> Result<(), Error> {
 
 /// The tag with one attribute changed, in place.
 fn replaced(tag: &BytesStart<'_>, name: &str, value: &str) -> Result<BytesStart<'static>, Error> {
+    with(tag, name, Some(value))
+}
+
+/// The tag without an attribute.
+fn without(tag: &BytesStart<'_>, name: &str) -> Result<BytesStart<'static>, Error> {
+    with(tag, name, None)
+}
+
+fn with(tag: &BytesStart<'_>, name: &str, value: Option<&str>) -> Result<BytesStart<'static>, Error> {
     let mut copy = BytesStart::new(String::from_utf8_lossy(tag.name().as_ref()).into_owned());
     for attribute in tag.attributes() {
         let attribute = attribute.map_err(Error::draw)?;
-        if attribute.key.as_ref() == name.as_bytes() {
-            copy.push_attribute((name, value));
-        } else {
-            copy.push_attribute(attribute);
+        match value {
+            _ if attribute.key.as_ref() != name.as_bytes() => copy.push_attribute(attribute),
+            Some(value) => copy.push_attribute((name, value)),
+            None => {}
         }
     }
     Ok(copy)

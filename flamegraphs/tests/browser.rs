@@ -59,7 +59,7 @@ fn browse(markup: &str, extension: &str, script: &str) -> Option<Value> {
     let at = markup.rfind(end).unwrap();
     let tail = &markup[at..];
     let injected = format!(
-        "{}<script>//<![CDATA[\n{TOOLS}\nwindow.addEventListener('load', function () {{ setTimeout(function () {{\
+        "{}<script nonce=\"n0nce\">//<![CDATA[\n{TOOLS}\nwindow.addEventListener('load', function () {{ setTimeout(function () {{\
          try {{ {script} }} catch (e) {{ seen.errors.push(String(e)); }}\
          document.documentElement.setAttribute('data-seen', encodeURIComponent(JSON.stringify(seen)));\
          }}, 100); }});\n//]]></script>{tail}",
@@ -224,6 +224,27 @@ fn the_page_searches_and_zooms() {
     );
     assert_eq!(seen["scrolls_sideways"], false);
     assert_eq!(seen["requests"], serde_json::json!([]), "nothing is fetched");
+}
+
+#[test]
+fn the_page_works_under_a_strict_policy() {
+    let options = Options { csp_nonce: Some("n0nce".to_owned()), ..options(Direction::Icicle) };
+    let policy = "<head><meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
+                  script-src 'nonce-n0nce'; style-src 'nonce-n0nce'\"/>";
+    let html = render_html(&service(), &options).unwrap().replacen("<head>", policy, 1);
+    let script = r##"
+        search("orders::cache");
+        seen.found = content("matched");
+        click(group("orders::warm_up").querySelector("rect"));
+        seen.zoomed = look("orders::warm_up").width;
+        seen.swatch = getComputedStyle(document.querySelector(".legend i")).backgroundColor;
+        seen.font = getComputedStyle(document.querySelector("#frames text")).fontFamily;
+    "##;
+    let Some(seen) = browse(&html, "html", script) else { return };
+    assert_eq!(seen["found"], "Matched: 56.9%");
+    assert_eq!(seen["zoomed"], 100.0);
+    assert_ne!(seen["swatch"], "rgba(0, 0, 0, 0)");
+    assert_eq!(seen["font"], "monospace");
 }
 
 #[test]

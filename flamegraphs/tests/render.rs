@@ -3,8 +3,12 @@
 
 mod support;
 
-use diag::profile::Profile;
-use flamegraphs::{DiffWidth, Direction, Error, Options, render_diff_svg, render_svg};
+use diag::profile::{
+    Function, Label, LabelSetId, LabelValue, Line, Profile, ProfileBuilder, StrId, ValueType,
+};
+use flamegraphs::{
+    Colors, DiffWidth, Direction, Error, Options, StackOrder, render_diff_svg, render_html, render_svg,
+};
 use support::{Drawn, Stacks, frames, service, service_later};
 
 fn titled() -> Options {
@@ -156,8 +160,97 @@ fn a_wrong_type_lists_those_there_are() {
     );
 }
 
+#[test]
+fn sides_in_different_units_do_not_compare() {
+    let of_unit = |unit: &str| {
+        let types = vec![ValueType::new("inuse_space", unit)];
+        ProfileBuilder::new(types).finish().unwrap()
+    };
+    let error = render_diff_svg(&of_unit("bytes"), &of_unit("count"), &titled()).unwrap_err();
+    assert!(
+        error.to_string().contains("inuse_space is in bytes in the base profile and in count"),
+        "{error}"
+    );
+}
+
+#[test]
+fn stacks_can_be_merged_from_the_leaf() {
+    let options = Options { order: StackOrder::FromLeaf, ..titled() };
+    let drawn = frames(&render_svg(&service(), &options).unwrap());
+    let (root, leaf) = (find(&drawn, "all ("), find(&drawn, "<alloc::vec::Vec"));
+    assert_eq!((leaf.y - root.y).abs(), 16, "the leaf is right below the root");
+    assert_eq!(leaf.width, 22 << 20, "from three callers");
+    assert_eq!(top_width(&drawn), service().total(3) as u64);
+}
+
+#[test]
+fn runtime_frames_can_be_hidden() {
+    let options = Options { hide_runtime: true, ..titled() };
+    let drawn = frames(&render_svg(&service(), &options).unwrap());
+    assert!(!drawn.iter().any(|f| f.text.starts_with("tokio") || f.text.starts_with("hashbrown")));
+    assert_eq!(find(&drawn, "orders::cache").width, 30 << 20, "what the runtime did for it counts");
+    assert_eq!(top_width(&drawn), service().total(3) as u64);
+}
+
+#[test]
+fn stacks_can_be_grouped_by_a_label() {
+    let mut b = ProfileBuilder::new(vec![ValueType::new("inuse_space", "bytes")]);
+    let name = b.str("app::f");
+    let function =
+        b.function(Function { name, system_name: StrId::EMPTY, file: StrId::EMPTY, start_line: 0 });
+    let location = b.location(None, 1, &[Line { function, line: 1 }]);
+    let stack = b.stack(&[location]);
+    let key = b.str("age");
+    for (age, bytes) in [("0-10s", 100), ("1-6h", 300)] {
+        let value = LabelValue::Str(b.str(age));
+        let labels = b.labels(&[Label { key, value }]);
+        b.sample(stack, labels, &[bytes]);
+    }
+    b.sample(stack, LabelSetId::EMPTY, &[7]);
+    let options = Options { group_by_label: Some("age".to_owned()), ..titled() };
+    let drawn = frames(&render_svg(&b.finish().unwrap(), &options).unwrap());
+    let texts: Vec<&str> = drawn.iter().map(|f| f.text.split(" (").next().unwrap()).collect();
+    assert_eq!(texts.iter().filter(|t| **t == "app::f").count(), 3);
+    assert_eq!(find(&drawn, "age = 1-6h").width, 300);
+    assert_eq!(find(&drawn, "no age").width, 7);
+}
+
+#[test]
+fn crates_can_give_the_colours() {
+    let options = Options { colors: Colors::Crate, ..titled() };
+    let svg = render_svg(&service(), &options).unwrap();
+    let drawn = frames(&svg);
+    let fill = |name| find(&drawn, name).fill.clone();
+    assert_eq!(fill("orders::main"), fill("orders::cache"));
+    assert_ne!(fill("orders::main"), fill("serde_json"));
+    let legend = svg.split("id=\"legend\"").nth(1).unwrap();
+    for name in ["orders", "hashbrown", "alloc"] {
+        assert!(legend.contains(&format!(">{name}</text>")), "{name} in the legend");
+    }
+}
+
+#[test]
+fn all_inline_code_carries_the_nonce() {
+    let options = Options { csp_nonce: Some("r4nd0m+/\"><script>".to_owned()), ..titled() };
+    for markup in [
+        render_svg(&service(), &options).unwrap(),
+        render_html(&service(), &options).unwrap(),
+        render_svg(&Stacks::heap(0).done(), &options).unwrap(),
+        render_html(&Stacks::heap(0).done(), &options).unwrap(),
+    ] {
+        let parsing = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
+        let document = roxmltree::Document::parse_with_options(&markup, parsing).unwrap();
+        for node in document.descendants().filter(|n| n.is_element()) {
+            if ["script", "style"].contains(&node.tag_name().name()) {
+                assert_eq!(node.attribute("nonce"), Some("r4nd0m+/script"));
+            }
+            let inline = node.attributes().find(|a| a.name().starts_with("on") || a.name() == "style");
+            assert_eq!(inline, None, "no inline handler or style");
+        }
+    }
+}
+
 fn cpu_profile() -> Profile {
-    use diag::profile::{ProfileBuilder, ValueType};
     ProfileBuilder::new(vec![ValueType::new("samples", "count"), ValueType::new("cpu", "nanoseconds")])
         .finish()
         .unwrap()

@@ -23,3 +23,6 @@ function update_text_for_elements(elements) {
         c[0].textContent = c[2];
     });
 }
+
+if (document.readyState === "complete") init();
+else window.addEventListener("load", init);
