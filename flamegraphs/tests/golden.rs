@@ -6,8 +6,14 @@ mod support;
 
 use std::path::Path;
 
+use diag::profile::{Profile, pprof};
 use flamegraphs::{Options, render_diff_html, render_diff_svg, render_html, render_svg};
 use support::{Stacks, service, service_later};
+
+/// Through the codec and back: a picture of a file is the picture of the profile.
+fn stored(profile: &Profile) -> Profile {
+    pprof::decode(&pprof::encode_gz(profile)).unwrap()
+}
 
 fn options() -> Options {
     Options { title: "orders".to_owned(), ..Options::default() }
@@ -33,19 +39,25 @@ fn check(file: &str, actual: &str) {
 
 #[test]
 fn heap() {
-    check("heap.svg", &render_svg(&service(), &options()).unwrap());
-    check("heap.html", &render_html(&service(), &options()).unwrap());
+    check("heap.svg", &render_svg(&stored(&service()), &options()).unwrap());
+    check("heap.html", &render_html(&stored(&service()), &options()).unwrap());
 }
 
 #[test]
 fn difference() {
-    check("difference.svg", &render_diff_svg(&service(), &service_later(), &options()).unwrap());
-    check("difference.html", &render_diff_html(&service(), &service_later(), &options()).unwrap());
+    check(
+        "difference.svg",
+        &render_diff_svg(&stored(&service()), &stored(&service_later()), &options()).unwrap(),
+    );
+    check(
+        "difference.html",
+        &render_diff_html(&stored(&service()), &stored(&service_later()), &options()).unwrap(),
+    );
 }
 
 #[test]
 fn empty() {
-    let profile = Stacks::heap(1_795_000_000).done();
+    let profile = stored(&Stacks::heap(1_795_000_000).done());
     check("empty.svg", &render_svg(&profile, &options()).unwrap());
     check("empty.html", &render_html(&profile, &options()).unwrap());
 }
