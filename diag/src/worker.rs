@@ -13,6 +13,7 @@ use std::{fs, io};
 use crate::Unprofiled;
 use crate::config::{Config, Problem};
 use crate::heap::{Heap, HeapError, SnapshotOptions};
+use crate::profile::pprof;
 use crate::sys::clock;
 
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
@@ -189,7 +190,7 @@ impl Shared {
         };
         let heap = heap.map(|mut profile| {
             profile.annotate(|meta| meta.comments.extend(crate::face::identity(&self.config)));
-            Vec::<u8>::new()
+            pprof::encode_gz(&profile)
         });
         // The waterline is worth having even without a heap profile.
         #[cfg(feature = "memory")]

@@ -74,7 +74,7 @@ impl Collector {
             live: LiveTable::new(live_limit)?,
             sites: Sites::new((memory_limit / 2) as usize)?,
             threads: ThreadNames::new(),
-            walker: Walker::new(),
+            walker: Walker::new()?,
             modules: Lock::new(Arc::default()),
             refreshing: AtomicU32::new(0),
             calibration: Lock::new(Calibration { frames: [0; CALIBRATION_FRAMES], len: 0 }),

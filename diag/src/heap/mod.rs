@@ -6,13 +6,15 @@
 
 mod calibrate;
 mod collector;
-#[cfg(any())]
 mod dump;
 mod live;
 mod sites;
 mod snapshot;
 mod start;
 mod threads;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -126,7 +128,7 @@ impl Heap {
         let _unprofiled = Unprofiled::begin();
         match self.source {
             Source::Hooks(collector) => Ok(snapshot::take(collector, options.ages)?),
-            Source::Dump => Err(HeapError::Failed { why: "TEMP".into() }),
+            Source::Dump => dump::take(),
         }
     }
 
@@ -191,12 +193,11 @@ impl Heap {
         }
     }
 
-    /// For benchmarks: lets jemalloc walk the stacks again as it does without this library, in addition to the live
-    /// table here.
+    /// For benchmarks: takes this library's hooks out (`true`), so that jemalloc samples and walks stacks as it does by
+    /// itself, or puts them back. Frees in between are missed: not for services.
     #[doc(hidden)]
-    pub fn use_jemalloc_backtrace(&self, own: bool) -> Result<(), HeapError> {
-        crate::sys::hooks::use_jemalloc_backtrace(own)
-            .map_err(|e| refused("experimental.hooks.prof_backtrace", &e))
+    pub fn bypass_hooks(&self, bypass: bool) -> Result<(), HeapError> {
+        crate::sys::hooks::bypass(bypass).map_err(|e| refused("experimental.hooks", &e))
     }
 }
 

@@ -77,21 +77,22 @@ pub(crate) fn install(sink: &'static dyn SampleSink, stacks_for_jemalloc: bool) 
     if SINK.set(sink).is_err() {
         return Ok(());
     }
+    let _ = JEMALLOC_BACKTRACE.set(jemalloc::backtrace_hook()?);
     // SAFETY: the three functions below keep the rules, as the header argues.
-    let previous =
-        unsafe { jemalloc::install_hooks(sample_in_handler, free_in_handler, backtrace_in_handler) }?;
-    let _ = JEMALLOC_BACKTRACE.set(previous);
-    Ok(())
+    unsafe { jemalloc::set_hooks(Some(sample_in_handler), Some(free_in_handler), Some(backtrace_in_handler)) }
 }
 
-/// For benchmarks: jemalloc walks stacks itself again (`true`), as without this library, or leaves them to us.
-pub(crate) fn use_jemalloc_backtrace(own: bool) -> jemalloc::Result<()> {
-    let hook = if own { JEMALLOC_BACKTRACE.get().copied() } else { Some(backtrace_in_handler as _) };
-    match hook {
-        // SAFETY: jemalloc's own function, or ours.
-        Some(hook) => unsafe { jemalloc::set_backtrace_hook(hook) },
-        None => Ok(()),
-    }
+/// For benchmarks: takes all hooks out, so that jemalloc profiles as it does without this library (`true`), or puts them
+/// back. Frees of our samples in between are missed.
+pub(crate) fn bypass(bypass: bool) -> jemalloc::Result<()> {
+    let (sample, free, backtrace): (Option<jemalloc::SampleHook>, Option<jemalloc::SampleFreeHook>, _) =
+        if bypass {
+            (None, None, JEMALLOC_BACKTRACE.get().copied())
+        } else {
+            (Some(sample_in_handler), Some(free_in_handler), Some(backtrace_in_handler as _))
+        };
+    // SAFETY: jemalloc's own function, or ours; no hook is what jemalloc starts with.
+    unsafe { jemalloc::set_hooks(sample, free, backtrace) }
 }
 
 /// jemalloc asks for a stack to file the sample under. The stacks are kept in the live table, so one constant frame is
@@ -107,7 +108,7 @@ unsafe extern "C" fn backtrace_in_handler(frames: *mut *mut c_void, len: *mut c_
         let mut walked = [0u64; MAX_FRAMES];
         let regs = Registers::here();
         let count = thread::with_state(|t| match t.enter() {
-            Some(_busy) => walk_in_handler(sink.walker(), t, &regs, &mut walked).0,
+            Some(_busy) => walk_in_handler(sink.walker(), t, regs, &mut walked).0,
             None => 0,
         });
         thread::set_errno(errno);
@@ -150,7 +151,7 @@ unsafe extern "C" fn sample_in_handler(
         }
         let errno = thread::errno();
         let mut frames = [0u64; MAX_FRAMES];
-        let (count, end) = walk_in_handler(sink.walker(), state, &regs, &mut frames);
+        let (count, end) = walk_in_handler(sink.walker(), state, regs, &mut frames);
         match end {
             Some(WalkEnd::Root) => {}
             Some(WalkEnd::BufferFull) => count_one(&LOSSES.truncated_stacks),
@@ -187,7 +188,7 @@ fn count_one(counter: &AtomicU64) {
 fn walk_in_handler(
     walker: &Walker,
     state: &ThreadState,
-    regs: &Registers,
+    regs: Registers,
     out: &mut [u64],
 ) -> (usize, Option<WalkEnd>) {
     let sp = regs.stack_pointer();

@@ -114,29 +114,27 @@ pub(crate) fn hooks_taken() -> Result<bool> {
     }
 }
 
-/// Sets all three hooks and gives the backtrace hook that was there.
+/// The backtrace hook in force; jemalloc always has one.
+pub(crate) fn backtrace_hook() -> Result<BacktraceHook> {
+    // SAFETY: the control is a function pointer, never null.
+    unsafe { raw::read(PROF_BACKTRACE) }
+}
+
+/// Sets the hooks; `None` for the backtrace hook leaves it. The free hook goes in before the sample hook, so that no
+/// sample is missed when it dies.
 ///
 /// # Safety
 /// The functions must keep the rules of allocator hooks for the rest of the process: no unwinding out, no freeing, no
 /// waiting for an allocation.
-pub(crate) unsafe fn install_hooks(
-    sample: SampleHook,
-    free: SampleFreeHook,
-    backtrace: BacktraceHook,
-) -> Result<BacktraceHook> {
-    // SAFETY: the controls take function pointers of these types; the caller answers for the functions.
+pub(crate) unsafe fn set_hooks(
+    sample: Option<SampleHook>,
+    free: Option<SampleFreeHook>,
+    backtrace: Option<BacktraceHook>,
+) -> Result<()> {
+    // SAFETY: the controls take function pointers of these types, null for none; the caller answers for the functions.
     unsafe {
         raw::write(PROF_SAMPLE_FREE, free)?;
         raw::write(PROF_SAMPLE, sample)?;
-        raw::update(PROF_BACKTRACE, backtrace)
+        backtrace.map_or(Ok(()), |hook| raw::write(PROF_BACKTRACE, hook))
     }
-}
-
-/// Replaces the backtrace hook, for comparison in benchmarks.
-///
-/// # Safety
-/// As for [`install_hooks`].
-pub(crate) unsafe fn set_backtrace_hook(backtrace: BacktraceHook) -> Result<()> {
-    // SAFETY: as above.
-    unsafe { raw::write(PROF_BACKTRACE, backtrace) }
 }

@@ -5,6 +5,8 @@
 //! allocation says so in its header: there, nothing allocates, frees, or waits for anything that allocates.
 #![allow(unsafe_code)]
 
+#[cfg(all(feature = "heap", target_arch = "x86_64"))]
+pub(crate) mod cfi;
 #[cfg(feature = "heap")]
 pub(crate) mod clock;
 #[cfg(feature = "heap")]

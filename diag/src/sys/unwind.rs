@@ -1,17 +1,22 @@
-//! Walks the current thread's stack by framehop, inside an allocation.
+//! Walks the current thread's stack, inside an allocation.
 //!
+//! - x86-64: rules compiled from call frame information and kept in a shared, lock-free cache ([`super::cfi`]); what has
+//!   no such rule goes to framehop. Elsewhere framehop does all.
 //! - Reads only `sp..high` of a map that the kernel confirmed ([`super::stack_bounds`]).
-//! - Never allocates: `MustNotAllocateDuringUnwind`, caches made beforehand.
-//! - The module list is replaced as a whole by [`Walker::refresh`]; a walk holds one cache's lock, and the old list is
-//!   freed only after each of those locks has been taken once.
+//! - Never allocates: fixed scratch space, made beforehand, one of a few behind a lock, needed only off the fast path.
+//! - The module list is replaced as a whole by [`Walker::refresh`]. Who reads it holds one scratch space's lock; the old
+//!   list is freed only after each of those locks has been taken once, and then the rules are forgotten.
 //! - Addresses come out ready for a look-up: framehop's `address_for_lookup` is the one place of the minus-one rule.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use framehop::{ExplicitModuleSectionInfo, FrameAddress, MustNotAllocateDuringUnwind, Unwinder};
 
+#[cfg(target_arch = "x86_64")]
+use super::cfi::{self, Rule, RuleCache};
 use super::lock::{Guard, Lock};
-use super::modules::{self, Bytes, Module};
+use super::modules::{self, Bytes, Module, UnwindTables};
 
 #[cfg(target_arch = "aarch64")]
 mod arch {
@@ -33,6 +38,7 @@ type WalkCache = arch::Cache<MustNotAllocateDuringUnwind>;
 const COPY_BUDGET_BYTES: usize = 64 << 20;
 
 /// The registers a walk starts from.
+#[derive(Clone, Copy)]
 pub(crate) struct Registers {
     pc: u64,
     sp: u64,
@@ -74,6 +80,16 @@ impl Registers {
     }
 
     #[cfg(target_arch = "x86_64")]
+    fn take_over(&mut self, walked: &arch::Regs) {
+        (self.sp, self.fp) = (walked.sp(), walked.bp());
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    fn take_over(&mut self, walked: &arch::Regs) {
+        (self.sp, self.fp, self.lr) = (walked.sp(), walked.fp(), walked.lr());
+    }
+
+    #[cfg(target_arch = "x86_64")]
     fn for_framehop(&self) -> arch::Regs {
         arch::Regs::new(self.pc, self.sp, self.fp)
     }
@@ -100,115 +116,230 @@ pub(crate) enum WalkEnd {
 
 /// Walks stacks of the process.
 pub(crate) struct Walker {
-    unwinder: AtomicPtr<ModuleUnwinder>,
-    caches: Box<[Lock<WalkCache>]>,
-    next_cache: AtomicU32,
+    tables: AtomicPtr<Tables>,
+    scratch: Box<[Lock<Scratch>]>,
+    next_scratch: AtomicU32,
+    #[cfg(target_arch = "x86_64")]
+    rules: RuleCache,
     table_bytes: AtomicU64,
+}
+
+/// What is known of the modules.
+struct Tables {
+    framehop: ModuleUnwinder,
+    /// By address, ascending.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    modules: Vec<(Range<u64>, UnwindTables)>,
+}
+
+struct Scratch {
+    framehop: WalkCache,
+    #[cfg(target_arch = "x86_64")]
+    cfi: cfi::Scratch,
+}
+
+/// Where the walk is.
+struct Position {
+    address: FrameAddress,
+    registers: Registers,
+}
+
+enum Step {
+    Caller(u64),
+    Root,
+    Lost,
+}
+
+/// The readable part of the stack.
+struct Stack(Range<u64>);
+
+impl Stack {
+    #[inline]
+    fn read(&self, address: u64) -> Option<u64> {
+        let inside =
+            address >= self.0.start && address <= self.0.end.wrapping_sub(8) && address.is_multiple_of(8);
+        // SAFETY: inside the mapped, readable stack of this very thread, aligned.
+        inside.then(|| unsafe { *(address as *const u64) })
+    }
 }
 
 impl Walker {
     /// Without modules yet; see [`refresh`](Self::refresh).
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new() -> std::io::Result<Self> {
         let cpus = std::thread::available_parallelism().map_or(4, usize::from);
-        let caches = (0..(2 * cpus).clamp(4, 64)).map(|_| Lock::new(WalkCache::new_in())).collect();
-        Self {
-            unwinder: AtomicPtr::new(Box::into_raw(Box::new(ModuleUnwinder::new()))),
-            caches,
-            next_cache: AtomicU32::new(0),
+        let scratch = || {
+            Lock::new(Scratch {
+                framehop: WalkCache::new_in(),
+                #[cfg(target_arch = "x86_64")]
+                cfi: cfi::Scratch::new_in(),
+            })
+        };
+        let tables = Tables { framehop: ModuleUnwinder::new(), modules: Vec::new() };
+        Ok(Self {
+            tables: AtomicPtr::new(Box::into_raw(Box::new(tables))),
+            scratch: (0..(2 * cpus).clamp(4, 64)).map(|_| scratch()).collect(),
+            next_scratch: AtomicU32::new(0),
+            #[cfg(target_arch = "x86_64")]
+            rules: RuleCache::new()?,
             table_bytes: AtomicU64::new(0),
-        }
+        })
     }
 
     /// Takes the process's modules as they are now. Not inside an allocation. One caller at a time.
     pub(crate) fn refresh(&self, known: &[Module]) -> Vec<Module> {
         let modules = modules::loaded(known, COPY_BUDGET_BYTES);
-        let mut unwinder = ModuleUnwinder::new();
+        let mut tables = Tables { framehop: ModuleUnwinder::new(), modules: Vec::new() };
         for module in &modules {
-            if let Some(module) = for_framehop(module) {
-                unwinder.add_module(module);
+            if let (Some(for_framehop), Some(own)) = (for_framehop(module), &module.unwind_tables) {
+                tables.framehop.add_module(for_framehop);
+                tables.modules.push((module.range.clone(), own.clone()));
             }
         }
+        tables.modules.sort_by_key(|(range, _)| range.start);
         self.table_bytes.store(modules.iter().map(|m| m.copied_bytes() as u64).sum(), Ordering::Relaxed);
-        let old = self.unwinder.swap(Box::into_raw(Box::new(unwinder)), Ordering::AcqRel);
-        for cache in &self.caches {
-            drop(cache.lock());
+        let old = self.tables.swap(Box::into_raw(Box::new(tables)), Ordering::AcqRel);
+        for scratch in &self.scratch {
+            drop(scratch.lock());
         }
-        // SAFETY: `old` came from Box::into_raw and nobody can load it any more. A walk loads the pointer while it holds
-        // a cache's lock; each lock was free once after the swap, so no walk that saw `old` is still under way.
+        // Whoever adds a rule holds a scratch space, so from here on rules come from the new tables only.
+        #[cfg(target_arch = "x86_64")]
+        self.rules.clear();
+        // SAFETY: `old` came from Box::into_raw and nobody can load it any more. It is loaded only while a scratch space's
+        // lock is held; each lock was free once after the swap, so nobody who saw `old` is still at work.
         drop(unsafe { Box::from_raw(old) });
         modules
     }
 
-    /// Bytes this walker holds: caches and copied tables.
+    /// Bytes this walker holds: scratch space, rules and copied tables.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        // A cache is dominated by gimli's preallocated rows (4 x 192 rules) and 509 cached rules.
-        const CACHE_BYTES: u64 = 32 << 10;
-        self.caches.len() as u64 * CACHE_BYTES + self.table_bytes.load(Ordering::Relaxed)
+        // framehop's cache is dominated by gimli's preallocated rows (4 x 192 rules) and 509 cached rules.
+        const FRAMEHOP_CACHE_BYTES: u64 = 32 << 10;
+        #[cfg(target_arch = "x86_64")]
+        let own = RuleCache::BYTES;
+        #[cfg(not(target_arch = "x86_64"))]
+        let own = 0;
+        let scratch = FRAMEHOP_CACHE_BYTES + size_of::<Lock<Scratch>>() as u64;
+        own + self.scratch.len() as u64 * scratch + self.table_bytes.load(Ordering::Relaxed)
     }
 
     /// Writes the frames of the stack to `out`, innermost first, and says how many and why it ended.
     /// `high` is the end of the map that holds the stack pointer. Runs inside an allocation.
-    pub(crate) fn walk(&self, regs: &Registers, high: usize, out: &mut [u64]) -> (usize, WalkEnd) {
-        let mut cache = self.free_cache();
-        // SAFETY: the pointer is never null, and `refresh` frees it only after this cache's lock was free.
-        let unwinder = unsafe { &*self.unwinder.load(Ordering::Acquire) };
-        let (low, high) = (regs.sp, high as u64);
-        let mut read_stack = |address: u64| {
-            if address < low || address.checked_add(8).is_none_or(|end| end > high) || address % 8 != 0 {
-                return Err(());
-            }
-            // SAFETY: inside the mapped, readable stack of this very thread, aligned.
-            Ok(unsafe { *(address as *const u64) })
-        };
-        let mut registers = regs.for_framehop();
-        let mut address = FrameAddress::from_instruction_pointer(regs.pc);
+    pub(crate) fn walk(&self, registers: Registers, high: usize, out: &mut [u64]) -> (usize, WalkEnd) {
+        let stack = Stack(registers.sp..high as u64);
+        let mut at = Position { address: FrameAddress::from_instruction_pointer(registers.pc), registers };
         let mut count = 0;
         loop {
-            let Some(slot) = out.get_mut(count) else { return (count, WalkEnd::BufferFull) };
-            *slot = address.address_for_lookup();
+            let Some(place) = out.get_mut(count) else { return (count, WalkEnd::BufferFull) };
+            *place = at.address.address_for_lookup();
             count += 1;
-            match unwinder.unwind_frame(address, &mut registers, &mut cache, &mut read_stack) {
-                Ok(Some(return_address)) => match FrameAddress::from_return_address(return_address) {
-                    Some(next) => address = next,
+            match self.step(&mut at, &stack) {
+                Step::Caller(return_address) => match FrameAddress::from_return_address(return_address) {
+                    Some(next) => at.address = next,
                     None => return (count, WalkEnd::Root),
                 },
-                Ok(None) => return (count, WalkEnd::Root),
-                Err(_) => return (count, WalkEnd::Lost),
+                Step::Root => return (count, WalkEnd::Root),
+                Step::Lost => return (count, WalkEnd::Lost),
             }
         }
     }
 
-    fn free_cache(&self) -> Guard<'_, WalkCache> {
-        // A thread usually finds the cache it used last, warm; the counter only spreads those that meet.
-        let preferred = self.next_cache.load(Ordering::Relaxed) as usize;
-        let count = self.caches.len();
-        for i in 0..count {
-            if let Some(guard) = self.caches.get((preferred + i) % count).and_then(Lock::try_lock) {
-                return guard;
+    #[inline]
+    #[cfg(target_arch = "x86_64")]
+    fn step(&self, at: &mut Position, stack: &Stack) -> Step {
+        match self.rules.get(at.address.address_for_lookup()) {
+            Some(rule) => at.follow(rule, stack),
+            None => self.step_slowly(at, stack),
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn step(&self, at: &mut Position, stack: &Stack) -> Step {
+        self.step_slowly(at, stack)
+    }
+
+    #[cold]
+    fn step_slowly(&self, at: &mut Position, stack: &Stack) -> Step {
+        let mut scratch = self.free_scratch();
+        // SAFETY: never null, and `refresh` frees it only after this scratch space's lock was free.
+        let tables = unsafe { &*self.tables.load(Ordering::Acquire) };
+        #[cfg(target_arch = "x86_64")]
+        {
+            let address = at.address.address_for_lookup();
+            let rule = tables.around(address).and_then(|own| cfi::compile(own, address, &mut scratch.cfi));
+            if let Some(rule) = rule {
+                self.rules.put(address, rule);
+                return at.follow(rule, stack);
             }
         }
-        let turn = self.next_cache.fetch_add(1, Ordering::Relaxed) as usize;
-        match self.caches.get(turn % count) {
-            Some(cache) => cache.lock(),
-            None => self.caches[0].lock(),
+        at.ask_framehop(&tables.framehop, &mut scratch.framehop, stack)
+    }
+
+    fn free_scratch(&self) -> Guard<'_, Scratch> {
+        // The first one is usually free and warm; the counter only spreads those that meet.
+        if let Some(guard) = self.scratch.iter().find_map(Lock::try_lock) {
+            return guard;
         }
+        let turn = self.next_scratch.fetch_add(1, Ordering::Relaxed) as usize % self.scratch.len();
+        self.scratch[turn].lock()
     }
 
     /// For fork: every lock, in order.
     pub(crate) fn acquire_all(&self) {
-        self.caches.iter().for_each(Lock::acquire);
+        self.scratch.iter().for_each(Lock::acquire);
     }
 
     /// Their release.
     pub(crate) fn release_all(&self) {
-        self.caches.iter().for_each(Lock::release);
+        self.scratch.iter().for_each(Lock::release);
     }
 }
 
 impl Drop for Walker {
     fn drop(&mut self) {
         // SAFETY: from Box::into_raw, and `&mut self` means that nobody walks.
-        drop(unsafe { Box::from_raw(*self.unwinder.get_mut()) });
+        drop(unsafe { Box::from_raw(*self.tables.get_mut()) });
+    }
+}
+
+impl Tables {
+    #[cfg(target_arch = "x86_64")]
+    fn around(&self, address: u64) -> Option<&UnwindTables> {
+        let after = self.modules.partition_point(|(range, _)| range.start <= address);
+        let (range, tables) = self.modules.get(after.checked_sub(1)?)?;
+        range.contains(&address).then_some(tables)
+    }
+}
+
+impl Position {
+    #[inline]
+    #[cfg(target_arch = "x86_64")]
+    fn follow(&mut self, rule: Rule, stack: &Stack) -> Step {
+        let Rule::Caller { cfa_from_rbp, cfa_offset, rbp_below_cfa } = rule else { return Step::Root };
+        let base = if cfa_from_rbp { self.registers.fp } else { self.registers.sp };
+        let cfa = base.wrapping_add(u64::from(cfa_offset));
+        // The stack only ever shrinks towards the root.
+        if cfa <= self.registers.sp {
+            return Step::Lost;
+        }
+        let Some(return_address) = stack.read(cfa.wrapping_sub(8)) else { return Step::Lost };
+        if rbp_below_cfa > 0 {
+            let Some(fp) = stack.read(cfa.wrapping_sub(u64::from(rbp_below_cfa))) else { return Step::Lost };
+            self.registers.fp = fp;
+        }
+        self.registers.sp = cfa;
+        Step::Caller(return_address)
+    }
+
+    fn ask_framehop(&mut self, unwinder: &ModuleUnwinder, cache: &mut WalkCache, stack: &Stack) -> Step {
+        let mut registers = self.registers.for_framehop();
+        let mut read_stack = |address| stack.read(address).ok_or(());
+        let step = match unwinder.unwind_frame(self.address, &mut registers, cache, &mut read_stack) {
+            Ok(Some(return_address)) => Step::Caller(return_address),
+            Ok(None) => Step::Root,
+            Err(_) => Step::Lost,
+        };
+        self.registers.take_over(&registers);
+        step
     }
 }
 
@@ -239,7 +370,7 @@ mod tests {
         if depth == 0 {
             let regs = Registers::here();
             let high = map_around(regs.stack_pointer()).unwrap().end;
-            return walker.walk(&regs, high, out);
+            return walker.walk(regs, high, out);
         }
         let result = descend(depth - 1, walker, out);
         std::hint::black_box(depth);
@@ -248,7 +379,7 @@ mod tests {
 
     #[test]
     fn finds_every_frame_to_the_root() {
-        let walker = Walker::new();
+        let walker = Walker::new().unwrap();
         let modules = walker.refresh(&[]);
         let mut out = [0; 256];
         let (count, end) = descend(30, &walker, &mut out);
@@ -260,8 +391,66 @@ mod tests {
     }
 
     #[test]
+    fn cached_rules_and_framehop_agree() {
+        let walker = Walker::new().unwrap();
+        walker.refresh(&[]);
+        let (mut first, mut cached) = ([0; 256], [0; 256]);
+        // The first walk compiles, the second finds; framehop alone is the oracle.
+        let n = descend(30, &walker, &mut first).0;
+        let again = descend(30, &walker, &mut cached).0;
+        assert_eq!(n, again);
+        let framehop_only = framehop_walk(30, &walker);
+        // The functions differ at the leaf; from `descend` on they are the same calls.
+        let common = |frames: &[u64]| frames.iter().rev().take(n - 34).copied().collect::<Vec<_>>();
+        assert_eq!(common(&first[..n]), common(&cached[..n]));
+        assert!(framehop_only.len() + 2 >= n, "{} against {n}", framehop_only.len());
+    }
+
+    #[inline(never)]
+    fn framehop_walk(depth: u32, walker: &Walker) -> Vec<u64> {
+        if depth > 0 {
+            let frames = framehop_walk(depth - 1, walker);
+            return std::hint::black_box(frames);
+        }
+        let registers = Registers::here();
+        let stack = Stack(registers.sp..map_around(registers.stack_pointer()).unwrap().end as u64);
+        // SAFETY: nobody refreshes this walker.
+        let tables = unsafe { &*walker.tables.load(Ordering::Acquire) };
+        let mut cache = WalkCache::new_in();
+        let mut at = Position { address: FrameAddress::from_instruction_pointer(registers.pc), registers };
+        let mut frames = Vec::new();
+        loop {
+            frames.push(at.address.address_for_lookup());
+            let before = at.registers;
+            let step = at.ask_framehop(&tables.framehop, &mut cache, &stack);
+            #[cfg(target_arch = "x86_64")]
+            {
+                // Each single step agrees with the compiled rule, where there is one.
+                let lookup = at.address.address_for_lookup();
+                let mut scratch = cfi::Scratch::new_in();
+                let rule = tables.around(lookup).and_then(|own| cfi::compile(own, lookup, &mut scratch));
+                if let (Some(rule), Step::Caller(expected)) = (rule, &step) {
+                    let mut ours = Position { address: at.address, registers: before };
+                    let Step::Caller(found) = ours.follow(rule, &stack) else {
+                        panic!("lost at {lookup:#x}")
+                    };
+                    assert_eq!((found, ours.registers.sp), (*expected, at.registers.sp), "at {lookup:#x}");
+                    assert_eq!(ours.registers.fp, at.registers.fp, "rbp at {lookup:#x}");
+                }
+            }
+            match step {
+                Step::Caller(ra) => match FrameAddress::from_return_address(ra) {
+                    Some(next) => at.address = next,
+                    None => return frames,
+                },
+                _ => return frames,
+            }
+        }
+    }
+
+    #[test]
     fn a_full_buffer_is_said() {
-        let walker = Walker::new();
+        let walker = Walker::new().unwrap();
         walker.refresh(&[]);
         let mut out = [0; 8];
         assert_eq!(descend(30, &walker, &mut out), (8, WalkEnd::BufferFull));
@@ -269,7 +458,7 @@ mod tests {
 
     #[test]
     fn walks_go_on_while_modules_are_replaced() {
-        let walker = Walker::new();
+        let walker = Walker::new().unwrap();
         walker.refresh(&[]);
         std::thread::scope(|s| {
             for _ in 0..2 {

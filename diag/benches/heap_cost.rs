@@ -1,0 +1,103 @@
+//! What the heap collector costs, beside jemalloc's own profiler, in one process and one run.
+//!
+//! `cargo bench -p diag --bench heap_cost` prints two tables:
+//! - the cost of one sample at 40 frames, from tight alloc+free at a period of 4 KiB;
+//! - alloc+free churn at the default period of 512 KiB: not profiling (compiled in, inactive), jemalloc's own profiler,
+//!   this library with its live table.
+//!
+//! Rounds of the variants alternate, and each figure is the median over rounds, so that a drift of the machine cancels.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use diag::heap::Heap;
+
+#[global_allocator]
+static ALLOC: diag::Allocator = diag::Allocator;
+
+const FRAMES: u32 = 40;
+const SIZES: [usize; 6] = [16, 128, 1024, 4096, 8192, 16384];
+const ROUNDS: usize = 15;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Variant {
+    Inactive,
+    Jemalloc,
+    Diag,
+}
+
+fn set(heap: &Heap, variant: Variant) {
+    heap.bypass_hooks(variant != Variant::Diag).unwrap();
+    heap.set_active(variant != Variant::Inactive).unwrap();
+}
+
+/// ns for one alloc+free at the bottom of a stack of 40 frames.
+#[inline(never)]
+fn churn(depth: u32, size: usize, pairs: u32) -> f64 {
+    if depth > 0 {
+        let ns = churn(depth - 1, size, pairs);
+        return black_box(ns);
+    }
+    let start = Instant::now();
+    for _ in 0..pairs {
+        black_box(Vec::<u8>::with_capacity(black_box(size)));
+    }
+    start.elapsed().as_nanos() as f64 / f64::from(pairs)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Medians for the three variants.
+fn compare(heap: &Heap, size: usize, pairs: u32) -> [f64; 3] {
+    let variants = [Variant::Inactive, Variant::Jemalloc, Variant::Diag];
+    let mut rounds: [Vec<f64>; 3] = Default::default();
+    for round in 0..ROUNDS {
+        for i in 0..3 {
+            let at = (i + round) % 3;
+            set(heap, variants[at]);
+            churn(FRAMES, size, pairs / 10);
+            rounds[at].push(churn(FRAMES, size, pairs));
+        }
+    }
+    set(heap, Variant::Diag);
+    rounds.map(median)
+}
+
+fn main() {
+    // `cargo test --benches` only wants to know that it starts.
+    if !std::env::args().any(|a| a == "--bench") {
+        return;
+    }
+    let diag = diag::Diag::builder().start().unwrap();
+    let heap = *diag.heap().unwrap();
+
+    println!("cost of one sample, {FRAMES} frames, period 4 KiB");
+    println!("{:>8} {:>14} {:>14} {:>8}", "size", "jemalloc ns", "diag ns", "ratio");
+    let period = heap.set_sample_period_bytes(4096).unwrap() as f64;
+    for size in SIZES {
+        let [off, jemalloc, ours] = compare(&heap, size, 60_000);
+        let class = size.max(8) as f64;
+        let samples_per_pair = 1.0 - (-class / period).exp();
+        let (theirs, ours) = ((jemalloc - off) / samples_per_pair, (ours - off) / samples_per_pair);
+        println!("{size:>8} {theirs:>14.0} {ours:>14.0} {:>8.3}", ours / theirs);
+    }
+
+    println!("\nalloc+free churn, {FRAMES} frames, period 512 KiB, ns a pair");
+    println!(
+        "{:>8} {:>9} {:>9} {:>9} {:>12} {:>14}",
+        "size", "inactive", "jemalloc", "diag", "over inact.", "of jem's extra"
+    );
+    heap.set_sample_period_bytes(512 << 10).unwrap();
+    for size in SIZES {
+        let [off, jemalloc, ours] = compare(&heap, size, 400_000);
+        println!(
+            "{size:>8} {off:>9.2} {jemalloc:>9.2} {ours:>9.2} {:>11.1}% {:>14.3}",
+            (ours / off - 1.0) * 100.0,
+            (ours - off) / (jemalloc - off)
+        );
+    }
+    println!("\n{}", serde_json::to_string(&heap.stats()).unwrap());
+}
