@@ -150,7 +150,7 @@ impl Caption {
             let rest: u64 =
                 frames.iter().filter(|f| matches!(f.kind, Kind::Smaller(_))).map(|f| f.width).sum();
             self.notes.push(format!(
-                "The {} heaviest frames are drawn; {} smaller stacks, {} of {}, are summed up in grey frames.",
+                "The {} heaviest frames are drawn; {} smaller stacks, {} of {}, are summed up in frames that say so.",
                 count(frames.len() as u64),
                 count(hidden),
                 magnitude(rest, &tree.columns.value),
@@ -221,7 +221,7 @@ fn width_note(tree: &Tree, options: &Options) -> String {
             format!("Width: how much the {words} {of} changed, up or down. What did not change is not drawn.")
         }
         Mode::Diff(DiffWidth::Larger) => {
-            format!("Width: {words} {of}, the larger of base and new. White did not change.")
+            format!("Width: {words} {of}, the larger of base and new. Light grey did not change.")
         }
     }
 }

@@ -98,6 +98,6 @@ pub enum DiffWidth {
     /// a large heap is wide.
     #[default]
     Change,
-    /// The larger of the two sides: what did not change is drawn in white and gives the context.
+    /// The larger of the two sides: what did not change is drawn in light grey and gives the context.
     Larger,
 }

@@ -11,10 +11,10 @@ use crate::tree::{Mode, Tree};
 /// Okabe and Ito, lightened for black text).
 const GROWN: [u8; 3] = [0xf5, 0x83, 0x1f];
 const SHRUNK: [u8; 3] = [0x4f, 0x97, 0xdd];
-const UNCHANGED: [u8; 3] = [0xf4, 0xf3, 0xef];
+const UNCHANGED: [u8; 3] = [0xea, 0xe8, 0xe2];
 
 /// Frames that are no functions: label groups, cut stacks.
-const REMARK: [u8; 3] = [0xe4, 0xe4, 0xe0];
+const REMARK: [u8; 3] = [0xd9, 0xd9, 0xd6];
 
 /// Names of the hatched fills; `svg` defines them.
 pub(crate) const FILL_GONE: &str = "url(#gone)";
@@ -42,7 +42,7 @@ pub(crate) fn fill(tree: &Tree, frame: &Frame, colors: Colors) -> String {
     }
 }
 
-/// White where nothing changed or both signs cancel, full where everything below has one sign.
+/// Neutral where nothing changed or both signs cancel, full where everything below has one sign.
 fn difference(frame: &Frame) -> String {
     let delta = frame.amounts.delta();
     if delta == 0 || frame.width == 0 {

@@ -10,7 +10,7 @@ function update_text_for_elements(elements) {
         var r = find_child(e, "rect").attributes;
         var room = Math.floor((parseFloat(r.width.value) * picture / 100 - 6) / char_width);
         var text = "";
-        if (room >= 3) {
+        if (room >= 5) {
             var title = g_to_text(e);
             var whole = title.substring(0, title.lastIndexOf(" ("));
             var short = e.getAttribute("data-short") || whole;

@@ -31,6 +31,9 @@ const PAD_PX: f64 = 10.0;
 const CHAR_PX: f64 = 12.0 * 0.59;
 const LINE_PX: usize = 17;
 
+/// Shorter beginnings of names say nothing. The script has the same number.
+const MIN_CHARS: usize = 5;
+
 /// JavaScript counts exactly up to here.
 const MAX_TOTAL: u64 = 1 << 53;
 
@@ -258,7 +261,7 @@ impl Dresser<'_> {
         let chars = ((share * (WIDTH_PX - 2.0 * PAD_PX) - 6.0) / CHAR_PX).max(0.0) as usize;
         let fits = |text: &str| text.chars().nth(chars).is_none();
         match label {
-            _ if chars < 3 => String::new(),
+            _ if chars < MIN_CHARS => String::new(),
             Label { whole, .. } if fits(&whole) => whole,
             Label { short, .. } if fits(&short) => short,
             Label { short, .. } => short.chars().take(chars - 2).chain("..".chars()).collect(),
@@ -271,7 +274,8 @@ impl Dresser<'_> {
         let mut x = PAD_PX;
         let mut swatches: Vec<(&str, &str)> =
             self.caption.legend.iter().map(|s| (s.fill.as_str(), s.text.as_str())).collect();
-        if self.frames.iter().any(|f| matches!(f.kind, Kind::Smaller(_))) {
+        let sums = self.frames.iter().any(|f| matches!(f.kind, Kind::Smaller(_)));
+        if sums && !self.tree.mode.is_difference() {
             swatches.push((paint::FILL_REST, "summed up"));
         }
         for (fill, label) in swatches {
