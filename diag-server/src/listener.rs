@@ -170,6 +170,8 @@ fn start(
     let thread = std::thread::Builder::new()
         .name("diag-server".to_owned())
         .spawn(move || {
+            // Connections and answers are no news about the host.
+            let _unprofiled = diag::Unprofiled::begin();
             runtime.block_on(accept(listener, router, stopped, patience));
             // Work that still runs on a blocking thread ends by itself; nobody waits for its result any more.
             runtime.shutdown_background();

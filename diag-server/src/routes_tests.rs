@@ -275,7 +275,7 @@ async fn a_full_queue_is_refused_with_a_time_to_come_back() {
         .map(|_| {
             let (shared, wait) = (Arc::clone(&shared), Arc::clone(&wait));
             Box::pin(async move {
-                let work = move |_: &Diag| Ok(wait.lock().unwrap().recv().unwrap());
+                let work = move |_: &Diag| wait.lock().unwrap().recv().map_err(|_| Failure::internal("gone"));
                 shared.heavy(work).await
             })
         })

@@ -24,7 +24,11 @@ pub(crate) async fn flamegraph(State(shared): State<Arc<Shared>>, uri: Uri) -> R
                 "this build of diag collects heap profiles only: kind=heap",
             ));
         }
-        Some(_) => return Err(Failure::bad_request("kind must be heap")),
+        Some(_) => {
+            return Err(Failure::bad_request(
+                "kind must be heap, which is all that this build of diag collects",
+            ));
+        }
     }
     let as_html = match query.get("format") {
         None | Some("svg") => false,

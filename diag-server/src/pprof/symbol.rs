@@ -113,13 +113,19 @@ fn parse_map(line: &str) -> Option<Map<'_>> {
     })
 }
 
-/// The function that the machine code belongs to, which is the last line of a location.
+/// The function that the machine code belongs to, which is the last line of a location. By its linker name, where there
+/// is one: pprof demangles that well, but takes a name like `<T as Trait>::f` for C++ and cuts it to `::f`.
 fn lines(profile: &Profile) -> String {
     let mut out = String::new();
     for id in profile.location_ids() {
         let location = profile.location(id);
         if let Some(line) = location.lines.last() {
-            let name = profile.str(profile.function(line.function).name).replace(['\n', '\r'], " ");
+            let function = profile.function(line.function);
+            let name = match profile.str(function.system_name) {
+                "" => profile.str(function.name),
+                linker_name => linker_name,
+            };
+            let name = name.replace(['\n', '\r'], " ");
             out.push_str(&format!("{:#x}\t{name}\n", location.address));
         }
     }
