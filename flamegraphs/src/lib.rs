@@ -9,6 +9,16 @@
 //! and the middle of over-deep stacks become frames that say so, and the profile's losses stand in the caption.
 //! In a difference, stacks that vanished are drawn as well as those that grew.
 //!
+//! ```
+//! use diag::profile::folded;
+//!
+//! let profile = folded::parse(b"orders::main;orders::cache::insert 4096\n")?;
+//! let options = flamegraphs::Options { title: "orders".to_owned(), ..Default::default() };
+//! let svg = flamegraphs::render_svg(&profile, &options)?;
+//! assert!(svg.contains("orders::cache::insert (4,096 samples, 100.0 %)"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Names of functions, files and targets are untrusted: control and direction-changing characters are shown as
 //! escapes, long names are cut in the middle, and everything is escaped as XML.
 
