@@ -6,7 +6,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use diag::profile::diff::{DiffOptions, RowBy, diff};
 use diag::profile::table::{TopOptions, peek, top};
-use diag::profile::tree::CallTree;
+use diag::profile::tree::{CallTree, Sides, TreeOptions};
 use diag::profile::{Filter, Grouping, Pattern, delta, merge};
 use std::hint::black_box;
 use std::time::Duration;
@@ -27,9 +27,12 @@ fn operations(c: &mut Criterion) {
         let options = DiffOptions { rows, limit: Some(50), ..Default::default() };
         group.bench_function(name, |b| b.iter(|| black_box(diff(&base, &new, &options))));
     }
-    let all = DiffOptions::default();
-    group.bench_function("diff, all rows", |b| b.iter(|| black_box(diff(&base, &new, &all))));
-    group.bench_function("tree", |b| b.iter(|| black_box(CallTree::new(&new, 3))));
+    let drawn = TreeOptions { max_frames: Some(20_000), ..Default::default() };
+    let sides = Sides::Pair(&base, &new, "inuse_space");
+    group.bench_function("tree of both, 20,000 nodes", |b| {
+        b.iter(|| black_box(CallTree::build(sides, &drawn)));
+    });
+    group.bench_function("whole tree", |b| b.iter(|| black_box(CallTree::new(&new, 3))));
     group.bench_function("merge", |b| b.iter(|| black_box(merge(&[&base, &new]))));
     group.bench_function("delta", |b| b.iter(|| black_box(delta(&base, &new))));
     let filter = Filter { hide_runtime: true, ..Default::default() };

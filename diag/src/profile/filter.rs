@@ -185,13 +185,23 @@ impl<'p> Names<'p> {
     }
 }
 
-/// Takes frames out of stacks.
+/// Takes frames out of stacks. What stays of a location is worked out once, but for stacks of nothing but runtime.
 struct Cut<'p> {
     profile: &'p Profile,
     hide: Option<Names<'p>>,
     show: Option<Names<'p>>,
     hide_runtime: bool,
     classes: FrameClasses,
+    locations: Vec<Kept>,
+    kept: Vec<LocationId>,
+}
+
+/// What stays of a location.
+#[derive(Clone, Copy)]
+enum Kept {
+    NotYetKnown,
+    Nothing,
+    As(LocationId),
 }
 
 impl<'p> Cut<'p> {
@@ -203,6 +213,8 @@ impl<'p> Cut<'p> {
             show: names(&filter.show),
             hide_runtime: filter.hide_runtime,
             classes: FrameClasses::new(profile),
+            locations: vec![Kept::NotYetKnown; profile.location_count()],
+            kept: Vec::new(),
         })
     }
 
@@ -214,32 +226,41 @@ impl<'p> Cut<'p> {
         frames::function_of(self.profile, at).map(|f| self.classes.of(f))
     }
 
-    fn is_users(&self, at: FrameAt) -> bool {
-        self.class(at).is_none_or(|class| class == FrameClass::User)
+    fn keeps(&self, at: FrameAt) -> bool {
+        self.keeps_name(at)
+            && (!self.hide_runtime || self.class(at).is_none_or(|class| class == FrameClass::User))
+    }
+
+    fn location(&self, location: LocationId, copier: &mut Copier<'p>, builder: &mut ProfileBuilder) -> Kept {
+        let lines = self.profile.location(location).lines.len();
+        let keeps = |i: usize| self.keeps(FrameAt { location, line: (lines > 0).then_some(i) });
+        if (0..lines.max(1)).any(keeps) {
+            Kept::As(copier.location_with(builder, location, keeps))
+        } else {
+            Kept::Nothing
+        }
     }
 
     fn stack(&mut self, stack: StackId, copier: &mut Copier<'p>, builder: &mut ProfileBuilder) -> StackId {
-        let all_runtime = self.hide_runtime
-            && !frames::leaf_first(self.profile, stack).any(|at| self.is_users(at) && self.keeps_name(at));
-        let site = if all_runtime {
-            let named = frames::leaf_first(self.profile, stack).filter(|&at| self.keeps_name(at));
-            frames::pick_site(named.map(|at| (at, self.class(at))))
-        } else {
-            None
-        };
-        let keeps = |at: FrameAt| {
-            self.keeps_name(at) && (!self.hide_runtime || self.is_users(at) || site == Some(at))
-        };
-        let mut kept = Vec::new();
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.clear();
         for &location in self.profile.stack(stack) {
-            let lines = self.profile.location(location).lines.len();
-            let any = (0..lines.max(1)).any(|i| keeps(FrameAt { location, line: (lines > 0).then_some(i) }));
-            if any {
-                let keep_line = |i| keeps(FrameAt { location, line: Some(i) });
-                kept.push(copier.location_with(builder, location, keep_line));
+            if let Kept::NotYetKnown = self.locations[location.index()] {
+                self.locations[location.index()] = self.location(location, copier, builder);
+            }
+            if let Kept::As(location) = self.locations[location.index()] {
+                kept.push(location);
             }
         }
-        builder.stack(&kept)
+        if kept.is_empty() && self.hide_runtime {
+            let named = frames::leaf_first(self.profile, stack).filter(|&at| self.keeps_name(at));
+            if let Some(site) = frames::pick_site(named.map(|at| (at, self.class(at)))) {
+                kept.push(copier.location_with(builder, site.location, |i| site.line == Some(i)));
+            }
+        }
+        let stack = builder.stack(&kept);
+        self.kept = kept;
+        stack
     }
 }
 

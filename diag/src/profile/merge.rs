@@ -47,11 +47,15 @@ pub fn delta(base: &Profile, new: &Profile) -> Result<Profile, ProfileError> {
     meta.duration_ns = times.map(|(to, from)| to.saturating_sub(from)).filter(|d| *d > 0);
     meta.losses = losses(&metas, u64::max);
     let all = builder.finish()?;
+    let is_change = |values: &[i64]| values.iter().any(|v| *v != 0);
+    if all.samples().all(|s| is_change(s.values)) {
+        return Ok(all);
+    }
     // Rows that cancelled out, and what only they use.
     let mut builder = ProfileBuilder::new(all.sample_types().to_vec());
     *builder.meta_mut() = all.meta().clone();
     let mut copier = Copier::alone(&all, &mut builder);
-    for sample in all.samples().filter(|s| s.values.iter().any(|v| *v != 0)) {
+    for sample in all.samples().filter(|s| is_change(s.values)) {
         let stack = copier.stack(&mut builder, sample.stack);
         let labels = copier.labels(&mut builder, sample.labels);
         builder.sample(stack, labels, sample.values);

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::diff::{DiffOptions, RowBy, diff};
 use super::table::{TopOptions, top};
 use super::testing::{Stacks, canonical};
-use super::tree::{CallTree, NodeId, NodeKind};
+use super::tree::{CallTree, NodeId, NodeKind, Sides, TreeOptions};
 use super::{Filter, Grouping, Pattern, Profile, delta, merge, regroup};
 
 const NAMES: [&str; 10] = [
@@ -56,6 +56,32 @@ fn groupings() -> [Grouping; 6] {
 /// [`canonical`] without rows of zeros.
 fn nonzero(profile: &Profile) -> Vec<String> {
     canonical(profile).into_iter().filter(|row| !row.ends_with("[0, 0]")).collect()
+}
+
+/// Every node is the sum of its own value and its children's. Gives the number of frame nodes and the weight of the
+/// lightest.
+fn check_sums(tree: &CallTree, total: (i64, i64)) -> Result<(usize, Option<i64>), TestCaseError> {
+    let root = tree.node(NodeId::ROOT);
+    prop_assert_eq!((root.total.base, root.total.new), total);
+    let (mut frames, mut lightest, mut visited) = (0, None, 0);
+    let mut pending = vec![NodeId::ROOT];
+    while let Some(id) = pending.pop() {
+        visited += 1;
+        let node = tree.node(id);
+        if matches!(node.kind, NodeKind::Frame(_)) {
+            frames += 1;
+            let weight = node.total.base + node.total.new;
+            lightest = Some(lightest.map_or(weight, |l: i64| l.min(weight)));
+        }
+        let below = tree.children(id).map(|c| tree.node(c).total.new).sum::<i64>();
+        prop_assert_eq!(node.total.new, node.own.new + below);
+        for child in tree.children(id) {
+            prop_assert_eq!(tree.node(child).parent, id);
+            pending.push(child);
+        }
+    }
+    prop_assert_eq!(visited, tree.len());
+    Ok((frames, lightest))
 }
 
 proptest! {
@@ -125,28 +151,22 @@ proptest! {
     #[test]
     fn trees_add_up(base in any_profile(), new in any_profile(), budget in 0usize..12) {
         for grouping in groupings() {
-            let whole = CallTree::pair_grouped(&base, &new, "inuse_space", &grouping).unwrap();
-            for tree in [whole.pruned(budget), whole] {
-                let root = tree.node(NodeId::ROOT);
-                prop_assert_eq!((root.total.base, root.total.new), (base.total(1), new.total(1)));
-                let mut frames = 0;
-                let mut pending = vec![NodeId::ROOT];
-                let mut visited = 0;
-                while let Some(id) = pending.pop() {
-                    visited += 1;
-                    let node = tree.node(id);
-                    frames += usize::from(matches!(node.kind, NodeKind::Frame(_)));
-                    let below = tree.children(id).map(|c| tree.node(c).total.new).sum::<i64>();
-                    prop_assert_eq!(node.total.new, node.own.new + below);
-                    for child in tree.children(id) {
-                        prop_assert_eq!(tree.node(child).parent, id);
-                        pending.push(child);
-                    }
-                }
-                prop_assert_eq!(visited, tree.len());
-                let is_pruned = (0..tree.len()).any(|_| frames + 1 < tree.len());
-                prop_assert!(!is_pruned || frames <= budget);
-            }
+            let build = |max_frames| {
+                let options = TreeOptions { grouping: grouping.clone(), max_frames };
+                CallTree::build(Sides::Pair(&base, &new, "inuse_space"), &options).unwrap()
+            };
+            let whole = build(None);
+            let small = build(Some(budget));
+            prop_assert_eq!(format!("{:?}", build(Some(whole.len()))), format!("{whole:?}"));
+            check_sums(&whole.pruned(budget), (base.total(1), new.total(1)))?;
+            let (frames, _) = check_sums(&whole, (base.total(1), new.total(1)))?;
+            let (kept, lightest) = check_sums(&small, (base.total(1), new.total(1)))?;
+            prop_assert_eq!(kept, budget.min(frames));
+            // What was left out is not heavier than what was kept.
+            let weight = |tree: &CallTree, id| { let t = tree.node(id).total; t.base + t.new };
+            let mut all: Vec<i64> = whole.ids().skip(1).map(|id| weight(&whole, id)).collect();
+            all.sort_unstable_by_key(|w| std::cmp::Reverse(*w));
+            prop_assert_eq!(lightest, all.get(..kept).and_then(|k| k.last()).copied());
         }
     }
 

@@ -72,6 +72,11 @@ impl LabelGroups {
         self.of_set.as_ref().map(|sets| sets[profile][set.index()])
     }
 
+    /// How many groups.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
     pub(crate) fn name(&self, group: u32) -> String {
         self.names.get(group as usize).cloned().unwrap_or_default()
     }

@@ -4,19 +4,18 @@
 //! are those of stacks that end in it, `total` those of everything below too; both in the unit of the sample type.
 //! The root has no frame; its totals are the profile's.
 //!
-//! Order: nodes are numbered breadth first, children of a node are neighbours, sorted by name, file and line. That
-//! order does not depend on the order of samples. Cost: one hash look-up a frame of each distinct stack.
-
-use std::ops::Range;
-
-use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
-use std::hash::BuildHasher;
+//! Order: nodes are numbered depth first, a node before what is below it; siblings are sorted by name, file and line.
+//! That order does not depend on the order of samples. Cost: stacks are sorted once; whole trees then cost a step a
+//! node, trees within a budget only what the kept nodes cost.
 
 use super::frames::{FrameClass, ShownFrame};
-use super::keys::{Grouping, Keys};
+use super::keys::Grouping;
 use super::{Profile, ProfileError, ValueType};
 
-mod prune;
+mod budget;
+mod sorted;
+
+use sorted::Sorted;
 
 /// A node of a [`CallTree`], by number. 0 is the root.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -26,7 +25,7 @@ impl NodeId {
     /// The root.
     pub const ROOT: NodeId = NodeId(0);
 
-    /// The position in the tree, from 0, breadth first.
+    /// The position in the tree, from 0, depth first.
     #[inline]
     pub fn index(self) -> usize {
         self.0 as usize
@@ -76,7 +75,8 @@ pub struct Node {
     pub own: Weights,
     /// Values of the stacks that end here or below.
     pub total: Weights,
-    children: Range<u32>,
+    /// One more than the last node below this one.
+    end: u32,
 }
 
 /// A frame that nodes share.
@@ -86,6 +86,28 @@ pub struct TreeFrame {
     pub shown: ShownFrame,
     /// Whose code it is.
     pub class: FrameClass,
+}
+
+/// What a tree is made of.
+#[derive(Clone, Copy, Debug)]
+pub enum Sides<'a> {
+    /// One profile and the index of a sample type.
+    One(&'a Profile, usize),
+    /// A base, a new profile, and the kind of a sample type that both have.
+    Pair(&'a Profile, &'a Profile, &'a str),
+}
+
+/// How a tree is made.
+#[derive(Clone, Debug, Default)]
+pub struct TreeOptions {
+    /// What a frame is.
+    pub grouping: Grouping,
+    /// Keep about so many of the heaviest nodes and sum the others, for each parent, in one node of kind
+    /// [`NodeKind::Smaller`], so that totals stay. All if `None`.
+    ///
+    /// Weight is the sum of magnitudes at and below a node, base and new together, so that a kept node's parent is
+    /// kept too, also in differences. Ties go to the node nearer to the root, then to the name.
+    pub max_frames: Option<usize>,
 }
 
 /// A call tree. See the module.
@@ -103,16 +125,7 @@ impl CallTree {
     /// # Errors
     /// [`ProfileError::NoSampleType`].
     pub fn new(profile: &Profile, type_index: usize) -> Result<Self, ProfileError> {
-        Self::grouped(profile, type_index, &Grouping::Function)
-    }
-
-    /// The tree of one profile, with a frame being what `grouping` says. With [`Grouping::Label`] functions hang
-    /// below one node for each value of the label.
-    ///
-    /// # Errors
-    /// [`ProfileError::NoSampleType`].
-    pub fn grouped(profile: &Profile, type_index: usize, grouping: &Grouping) -> Result<Self, ProfileError> {
-        build(&[(profile, type_index)], grouping)
+        Self::build(Sides::One(profile, type_index), &TreeOptions::default())
     }
 
     /// The tree of a base and a new profile, for the sample type of this kind (`inuse_space`) in both, by function.
@@ -121,21 +134,41 @@ impl CallTree {
     /// [`ProfileError::NoSampleType`] when one of them lacks it, [`ProfileError::SampleTypesDiffer`] when the units
     /// differ.
     pub fn pair(base: &Profile, new: &Profile, kind: &str) -> Result<Self, ProfileError> {
-        Self::pair_grouped(base, new, kind, &Grouping::Function)
+        Self::build(Sides::Pair(base, new, kind), &TreeOptions::default())
     }
 
-    /// [`pair`](Self::pair), with a frame being what `grouping` says.
+    /// A tree with another grouping than by function, or with a budget. With [`Grouping::Label`] functions hang
+    /// below one node for each value of the label.
     ///
     /// # Errors
-    /// As [`pair`](Self::pair).
-    pub fn pair_grouped(
-        base: &Profile,
-        new: &Profile,
-        kind: &str,
-        grouping: &Grouping,
-    ) -> Result<Self, ProfileError> {
-        let (b, n) = super::select::same_type(base, new, kind)?;
-        build(&[(base, b), (new, n)], grouping)
+    /// As [`new`](Self::new) and [`pair`](Self::pair).
+    pub fn build(sides: Sides<'_>, options: &TreeOptions) -> Result<Self, ProfileError> {
+        let sides = match sides {
+            Sides::One(profile, type_index) => vec![(profile, type_index)],
+            Sides::Pair(base, new, kind) => {
+                let (b, n) = super::select::same_type(base, new, kind)?;
+                vec![(base, b), (new, n)]
+            }
+        };
+        let sorted = Sorted::new(&sides, &options.grouping)?;
+        Ok(match options.max_frames {
+            None => sorted.whole(),
+            Some(max_frames) => sorted.within(max_frames),
+        })
+    }
+
+    /// The whole tree of one profile, with a frame being what `grouping` says.
+    ///
+    /// # Errors
+    /// [`ProfileError::NoSampleType`].
+    pub fn grouped(profile: &Profile, type_index: usize, grouping: &Grouping) -> Result<Self, ProfileError> {
+        let options = TreeOptions { grouping: grouping.clone(), max_frames: None };
+        Self::build(Sides::One(profile, type_index), &options)
+    }
+
+    /// This tree within a budget; see [`TreeOptions::max_frames`]. Building with a budget is cheaper.
+    pub fn pruned(&self, max_frames: usize) -> CallTree {
+        budget::prune(self, max_frames)
     }
 
     /// What the values count.
@@ -152,6 +185,11 @@ impl CallTree {
     #[expect(clippy::len_without_is_empty, reason = "there is always a root")]
     pub fn len(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// All nodes, depth first.
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = NodeId> + use<> {
+        (0..self.nodes.len() as u32).map(NodeId)
     }
 
     /// A node. `id` must come from this tree.
@@ -185,8 +223,14 @@ impl CallTree {
     }
 
     /// The children of a node, by name, file and line; a sum of smaller ones last.
-    pub fn children(&self, id: NodeId) -> impl ExactSizeIterator<Item = NodeId> + use<> {
-        self.node(id).children.clone().map(NodeId)
+    pub fn children(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        let end = self.node(id).end;
+        let mut next = id.0 + 1;
+        std::iter::from_fn(move || {
+            let child = (next < end).then_some(NodeId(next))?;
+            next = self.node(child).end;
+            Some(child)
+        })
     }
 
     /// The children of a node, heaviest first by the larger magnitude of base and new total; ties by name.
@@ -206,165 +250,6 @@ impl CallTree {
             depths[i] = depths[node.parent.index()] + 1;
         }
         depths.into_iter().max().unwrap_or(0)
-    }
-}
-
-/// A node while the tree grows: its frame's key, and values.
-struct Growing {
-    parent: u32,
-    key: u32,
-    own: Weights,
-}
-
-fn build(sides: &[(&Profile, usize)], grouping: &Grouping) -> Result<CallTree, ProfileError> {
-    let mut value_type = None;
-    for &(profile, type_index) in sides {
-        value_type = Some(super::select::type_at(profile, type_index)?.clone());
-    }
-    let Some(value_type) = value_type else { return Err(ProfileError::Invalid { what: "no profile" }) };
-    let profiles: Vec<&Profile> = sides.iter().map(|s| s.0).collect();
-    let keys = Keys::new(&profiles, grouping);
-    let labels = super::select::LabelGroups::new(&profiles, grouping);
-    // Keys of label values follow those of frames.
-    let key_of_label = |group: u32| keys.len() as u32 + group;
-
-    let mut nodes = vec![Growing { parent: 0, key: u32::MAX, own: Weights::default() }];
-    let mut index = Children::default();
-    let mut stack = Vec::new();
-    for (side, &(profile, type_index)) in sides.iter().enumerate() {
-        for sample in profile.samples() {
-            let value = sample.values[type_index];
-            if value == 0 {
-                continue;
-            }
-            keys.stack_into(side, sample.stack, &mut stack);
-            let mut at = 0u32;
-            if let Some(group) = labels.of(side, sample.labels) {
-                at = index.child(&mut nodes, at, key_of_label(group));
-            }
-            for &key in stack.iter().rev() {
-                at = index.child(&mut nodes, at, key);
-            }
-            let is_base = sides.len() == 2 && side == 0;
-            nodes[at as usize].own.add(if is_base {
-                Weights { base: value, new: 0 }
-            } else {
-                Weights { base: 0, new: value }
-            });
-        }
-    }
-    let frame = |key: u32| match (key as usize).checked_sub(keys.len()) {
-        None => TreeFrame { shown: keys.show(key), class: keys.class(key) },
-        Some(group) => TreeFrame {
-            shown: ShownFrame {
-                function: labels.name(group as u32),
-                file: String::new(),
-                line: 0,
-                inlined: false,
-            },
-            class: FrameClass::User,
-        },
-    };
-    let (frames, nodes) = lay_out(&nodes, frame);
-    Ok(CallTree { value_type, is_pair: sides.len() == 2, frames, nodes })
-}
-
-/// The children of all nodes, by parent and key.
-#[derive(Default)]
-struct Children {
-    index: HashTable<u32>,
-    hasher: DefaultHashBuilder,
-}
-
-impl Children {
-    fn child(&mut self, nodes: &mut Vec<Growing>, parent: u32, key: u32) -> u32 {
-        let hasher = &self.hasher;
-        let hash_of = |parent: u32, key: u32| hasher.hash_one(u64::from(parent) << 32 | u64::from(key));
-        let entry = self.index.entry(
-            hash_of(parent, key),
-            |&i| nodes[i as usize].key == key && nodes[i as usize].parent == parent,
-            |&i| hash_of(nodes[i as usize].parent, nodes[i as usize].key),
-        );
-        match entry {
-            Entry::Occupied(e) => *e.get(),
-            Entry::Vacant(e) => {
-                let at = nodes.len() as u32;
-                e.insert(at);
-                nodes.push(Growing { parent, key, own: Weights::default() });
-                at
-            }
-        }
-    }
-}
-
-/// Sorts the frames by name and the nodes breadth first, and sums totals.
-fn lay_out(grown: &[Growing], frame: impl Fn(u32) -> TreeFrame) -> (Vec<TreeFrame>, Vec<Node>) {
-    let mut used: Vec<u32> = grown.iter().skip(1).map(|n| n.key).collect();
-    used.sort_unstable();
-    used.dedup();
-    let mut frames: Vec<(u32, TreeFrame)> = used.into_iter().map(|key| (key, frame(key))).collect();
-    let order = |f: &TreeFrame| (f.shown.function.clone(), f.shown.file.clone(), f.shown.line);
-    frames.sort_by_cached_key(|(_, f)| order(f));
-    let top_key = grown.iter().skip(1).map(|n| n.key as usize + 1).max().unwrap_or(0);
-    let mut rank_of_key = vec![0u32; top_key];
-    for (rank, (key, _)) in frames.iter().enumerate() {
-        rank_of_key[*key as usize] = rank as u32;
-    }
-
-    // Children of each grown node, contiguous: counting sort by parent, then by rank within a parent.
-    let mut starts = vec![0u32; grown.len() + 1];
-    for node in grown.iter().skip(1) {
-        starts[node.parent as usize + 1] += 1;
-    }
-    for i in 1..starts.len() {
-        starts[i] += starts[i - 1];
-    }
-    let mut fill = starts.clone();
-    let mut children = vec![0u32; grown.len().saturating_sub(1)];
-    for (i, node) in grown.iter().enumerate().skip(1) {
-        let slot = &mut fill[node.parent as usize];
-        children[*slot as usize] = i as u32;
-        *slot += 1;
-    }
-    let mut nodes = vec![Node {
-        kind: NodeKind::Root,
-        parent: NodeId::ROOT,
-        own: grown.first().map(|n| n.own).unwrap_or_default(),
-        total: Weights::default(),
-        children: 0..0,
-    }];
-    let mut old_of_new = vec![0u32];
-    let mut next = 0usize;
-    while next < nodes.len() {
-        let old = old_of_new[next] as usize;
-        let mine = &mut children[starts[old] as usize..starts[old + 1] as usize];
-        mine.sort_unstable_by_key(|&c| rank_of_key[grown[c as usize].key as usize]);
-        let first = nodes.len() as u32;
-        for &child in mine.iter() {
-            nodes.push(Node {
-                kind: NodeKind::Frame(rank_of_key[grown[child as usize].key as usize]),
-                parent: NodeId(next as u32),
-                own: grown[child as usize].own,
-                total: Weights::default(),
-                children: 0..0,
-            });
-            old_of_new.push(child);
-        }
-        nodes[next].children = first..nodes.len() as u32;
-        next += 1;
-    }
-    sum_totals(&mut nodes);
-    (frames.into_iter().map(|(_, f)| f).collect(), nodes)
-}
-
-/// Every node's total, from its own value and its children's. Children have higher numbers than their parent.
-fn sum_totals(nodes: &mut [Node]) {
-    for node in nodes.iter_mut() {
-        node.total = node.own;
-    }
-    for i in (1..nodes.len()).rev() {
-        let (total, parent) = (nodes[i].total, nodes[i].parent.index());
-        nodes[parent].total.add(total);
     }
 }
 

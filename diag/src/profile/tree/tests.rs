@@ -85,10 +85,14 @@ fn the_order_of_samples_does_not_matter() {
     assert_eq!(drawn(&one), drawn(&other));
 }
 
+fn by(profile: &Profile, grouping: Grouping) -> CallTree {
+    CallTree::build(Sides::One(profile, 0), &TreeOptions { grouping, ..Default::default() }).unwrap()
+}
+
 #[test]
 fn groups() {
     let profile = named(&[("std::rt::start;my::main;my::f;alloc::vec::push", 5)]);
-    let tree = CallTree::grouped(&profile, 0, &Grouping::Module).unwrap();
+    let tree = by(&profile, Grouping::Module);
     assert_eq!(
         drawn(&tree),
         [
@@ -102,15 +106,15 @@ fn groups() {
         .add_labelled("main;f", &[("age", "0-10s")], &[5])
         .add("main;f", &[2])
         .build();
-    let tree = CallTree::grouped(&profile, 0, &Grouping::Label("age".into())).unwrap();
+    let tree = by(&profile, Grouping::Label("age".into()));
     let top: Vec<_> = tree.children(NodeId::ROOT).map(|c| tree.label(c).into_owned()).collect();
     assert_eq!(top, ["(no age)", "0-10s"]);
 }
 
 #[test]
-fn pruning_keeps_the_heaviest_and_all_totals() {
+fn a_budget_keeps_the_heaviest_and_all_totals() {
     let profile = named(&[("m;big;x", 100), ("m;big;y", 1), ("m;s1", 3), ("m;s2", 2), ("m;mid", 50)]);
-    let tree = CallTree::new(&profile, 0).unwrap().pruned(4);
+    let tree = within(&profile, 4);
     assert_eq!(
         drawn(&tree),
         [
@@ -123,12 +127,25 @@ fn pruning_keeps_the_heaviest_and_all_totals() {
             "    (2 smaller) own 0/5 total 0/5",
         ]
     );
-    // Once more: sums of sums.
-    let again = tree.pruned(1);
     assert_eq!(
-        drawn(&again),
+        drawn(&within(&profile, 1)),
         ["root own 0/0 total 0/156", "  m own 0/0 total 0/156", "    (4 smaller) own 0/156 total 0/156",]
     );
+    assert_eq!(
+        drawn(&within(&profile, 0)),
+        ["root own 0/0 total 0/156", "  (1 smaller) own 0/156 total 0/156"]
+    );
+    let whole = CallTree::new(&profile, 0).unwrap();
+    for budget in 0..9 {
+        assert_eq!(drawn(&whole.pruned(budget)), drawn(&within(&profile, budget)));
+    }
+    assert_eq!(drawn(&whole.pruned(4).pruned(1)), drawn(&within(&profile, 1)), "sums of sums");
+    assert_eq!(drawn(&within(&profile, 100)), drawn(&CallTree::new(&profile, 0).unwrap()));
+}
+
+fn within(profile: &Profile, max_frames: usize) -> CallTree {
+    let options = TreeOptions { max_frames: Some(max_frames), ..Default::default() };
+    CallTree::build(Sides::One(profile, 0), &options).unwrap()
 }
 
 #[test]
