@@ -1,0 +1,169 @@
+//! Directories of captures: how files are named, and how a directory is read.
+//!
+//! A capture is `<kind>-<UTC time>-<pid>.<start>.<extension>`: `heap-20261121T130522.123Z-4711.1795266000.pb.gz`. Names
+//! sort by time. `pid.start` tells processes apart, also in containers where the pid is always 1; it is left out when
+//! the target does not say. Other profile files in the directory are taken too, by the time in their name or else by
+//! their modification time. Hidden files and unfinished ones are not looked at.
+
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::output::reason;
+
+/// A process, as far as files and comments need to tell it from its successor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+pub struct Process {
+    /// Process id, in its own namespace.
+    pub pid: u32,
+    /// When its diagnostics started, whole unix seconds.
+    pub started_unix_s: u64,
+}
+
+/// A profile file of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// Where it is.
+    pub path: PathBuf,
+    /// `heap`, or the first word of the name.
+    pub kind: String,
+    /// When it was taken.
+    pub taken_unix_ns: i64,
+    /// Whose it is, when the name says so.
+    pub process: Option<Process>,
+}
+
+const EXTENSIONS: [&str; 8] = [".pb.gz", ".pb", ".pprof", ".prof", ".heap", ".folded", ".collapsed", ".gz"];
+
+/// The name of a capture. `extension` without its dot.
+pub fn file_name(kind: &str, taken_unix_ns: i64, process: Option<Process>, extension: &str) -> String {
+    let stamp = clock::stamp(taken_unix_ns);
+    match process {
+        Some(p) => format!("{kind}-{stamp}-{}.{}.{extension}", p.pid, p.started_unix_s),
+        None => format!("{kind}-{stamp}.{extension}"),
+    }
+}
+
+/// The profiles in a directory, oldest first.
+///
+/// # Errors
+/// The directory cannot be read, or holds no profile.
+pub fn list(dir: &Path) -> Result<Vec<Capture>> {
+    let fail = |e: &std::io::Error| {
+        Error::failed(
+            format!("cannot read the directory {}: {}", dir.display(), reason(e)),
+            "check its permissions",
+        )
+    };
+    let mut captures = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(|e| fail(&e))? {
+        let entry = entry.map_err(|e| fail(&e))?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if name.starts_with('.') {
+            continue;
+        }
+        let Some(stem) = EXTENSIONS.iter().find_map(|x| name.strip_suffix(x)) else { continue };
+        let Ok(meta) = std::fs::metadata(entry.path()) else { continue };
+        if !meta.is_file() {
+            continue;
+        }
+        let modified_ns = meta
+            .modified()
+            .ok()
+            .and_then(|t| t.duration_since(UNIX_EPOCH).ok())
+            .and_then(|d| i64::try_from(d.as_nanos()).ok())
+            .unwrap_or(0);
+        let (kind, taken, process) = parse_stem(stem);
+        captures.push(Capture {
+            path: entry.path(),
+            kind: kind.to_owned(),
+            taken_unix_ns: taken.unwrap_or(modified_ns),
+            process,
+        });
+    }
+    if captures.is_empty() {
+        return Err(Error::failed(
+            format!("{}: no captures in this directory", dir.display()),
+            format!("`diag-cli capture TARGET -o {}` writes some", dir.display()),
+        ));
+    }
+    captures.sort_by(|a, b| (a.taken_unix_ns, &a.path).cmp(&(b.taken_unix_ns, &b.path)));
+    Ok(captures)
+}
+
+/// The captures to compare: one kind (`heap` when there is any), and of one process, the last one.
+///
+/// Gives also how many captures of earlier processes were left out.
+pub fn comparable(captures: Vec<Capture>) -> (Vec<Capture>, usize) {
+    let Some(last) = captures.iter().rev().find(|c| c.kind == "heap").or(captures.last()) else {
+        return (captures, 0);
+    };
+    let (kind, process) = (last.kind.clone(), last.process);
+    let of_kind: Vec<Capture> = captures.into_iter().filter(|c| c.kind == kind).collect();
+    let all = of_kind.len();
+    let kept: Vec<Capture> =
+        of_kind.into_iter().filter(|c| process.is_none() || c.process == process).collect();
+    let left_out = all - kept.len();
+    (kept, left_out)
+}
+
+fn parse_stem(stem: &str) -> (&str, Option<i64>, Option<Process>) {
+    let mut parts = stem.split('-');
+    let kind = parts.next().unwrap_or(stem);
+    let rest: Vec<&str> = parts.collect();
+    let taken = rest.iter().find_map(|p| clock::parse_stamp(p));
+    let process = rest.last().and_then(|p| p.split_once('.')).and_then(|(pid, start)| {
+        Some(Process { pid: pid.parse().ok()?, started_unix_s: start.parse().ok()? })
+    });
+    (kind, taken, process)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: i64 = 1_795_266_322_123_000_000;
+
+    #[test]
+    fn names_are_read_back_and_sort_by_time() {
+        let p = Process { pid: 4711, started_unix_s: 1_795_266_000 };
+        let name = file_name("heap", T, Some(p), "pb.gz");
+        assert_eq!(name, "heap-20261121T130522.123Z-4711.1795266000.pb.gz");
+        assert_eq!(parse_stem(name.strip_suffix(".pb.gz").unwrap()), ("heap", Some(T), Some(p)));
+        assert_eq!(parse_stem("heap-20261121T130522.123Z"), ("heap", Some(T), None));
+        assert_eq!(parse_stem("before"), ("before", None, None));
+        assert!(file_name("heap", T, Some(p), "pb.gz") < file_name("heap", T + 1_000_000, None, "pb.gz"));
+    }
+
+    #[test]
+    fn a_directory_is_listed_by_time_and_without_debris() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (Process { pid: 1, started_unix_s: 10 }, Process { pid: 1, started_unix_s: 20 });
+        let names = [
+            file_name("heap", T, Some(a), "pb.gz"),
+            file_name("heap", T + 2_000_000_000, Some(b), "pb.gz"),
+            file_name("heap", T + 3_000_000_000, Some(b), "pb.gz"),
+            file_name("memory", T, Some(a), "json"),
+            ".heap-x.pb.gz.1-0.part".into(),
+            "captures.jsonl".into(),
+        ];
+        for name in &names {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        let found = list(dir.path()).unwrap();
+        let listed: Vec<_> = found.iter().map(|c| c.path.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(listed, names[..3]);
+        let (kept, left_out) = comparable(found);
+        assert_eq!((kept.len(), left_out), (2, 1));
+        assert_eq!(kept[0].process, Some(b));
+    }
+
+    #[test]
+    fn an_empty_directory_says_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let e = list(dir.path()).unwrap_err();
+        assert!(e.line().contains("diag-cli capture"), "{e}");
+    }
+}

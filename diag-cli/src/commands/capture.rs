@@ -1,0 +1,122 @@
+//! `capture`: pulls snapshots of a live process into a directory, over time.
+//!
+//! Files appear whole or not at all, are never overwritten, and sort by time. A `captures.jsonl` beside them records
+//! what happened: captures, gaps, restarts of the target. Running again into the same directory goes on there.
+//!
+//! When the first capture fails the command fails. Later failures are gaps: it waits, longer each time, and goes on when
+//! the target is back, until it has been away for ten intervals and at least a minute.
+
+mod journal;
+mod session;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::cli::{FormatArgs, GlobalArgs, SymbolArgs, TextOrJson, parse_duration};
+use crate::error::{Error, Result};
+use crate::output;
+use crate::target::Target;
+
+/// `capture TARGET`.
+#[derive(Clone, Debug, Args)]
+pub struct CaptureArgs {
+    /// host:port or URL of a live process; a full path is used as it is
+    pub target: String,
+    /// What to capture [default: heap, and memory where the target has it]
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = parse_kind)]
+    pub kind: Vec<Kind>,
+    /// Time between captures [default with --for or --count: 10s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub every: Option<Duration>,
+    /// Stop after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration, conflicts_with = "count")]
+    pub run_for: Option<Duration>,
+    /// Stop after this many captures [default: 1; with --every alone: until Ctrl-C]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Directory for the captures; made when it is not there
+    #[arg(short, long = "out", value_name = "DIR", default_value = "captures")]
+    pub out: PathBuf,
+    /// Keep addresses and build ids only: smaller files, names are looked up when they are read
+    #[arg(long)]
+    pub no_names: bool,
+    /// Where names are looked for.
+    #[command(flatten)]
+    pub symbols: SymbolArgs,
+    /// How the list of files is printed.
+    #[command(flatten)]
+    pub format: FormatArgs,
+}
+
+/// What is captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The heap profile.
+    Heap,
+    /// The memory waterline.
+    Memory,
+}
+
+impl Kind {
+    /// The first word of the file name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Heap => "heap",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+fn parse_kind(text: &str) -> std::result::Result<Kind, String> {
+    match text {
+        "heap" => Ok(Kind::Heap),
+        "memory" => Ok(Kind::Memory),
+        "cpu" | "tasks" => Err("this build captures heap and memory".into()),
+        _ => Err("known are heap and memory".into()),
+    }
+}
+
+/// When captures are taken.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    every: Duration,
+    run_for: Option<Duration>,
+    count: Option<u64>,
+}
+
+impl Plan {
+    fn new(args: &CaptureArgs) -> Self {
+        let count = match (args.count, args.run_for, args.every) {
+            (None, None, None) => Some(1),
+            (count, ..) => count,
+        };
+        Self { every: args.every.unwrap_or(Duration::from_secs(10)), run_for: args.run_for, count }
+    }
+
+    /// How long the target may be away before the command gives up.
+    fn patience(&self) -> Duration {
+        self.every.saturating_mul(10).max(Duration::from_secs(60))
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The target failed at once, or stayed away; the directory cannot be written.
+pub fn run(global: &GlobalArgs, args: &CaptureArgs) -> Result<ExitCode> {
+    let target = Target::parse(&args.target)?;
+    let Target::Live(endpoint) = target else {
+        return Err(Error::usage(
+            format!("{target} is not a live process"),
+            "capture pulls from host:port or a URL; `diag-cli convert` rewrites files",
+        ));
+    };
+    let summary = session::run(global, args, &endpoint, Plan::new(args))?;
+    if args.format.format == TextOrJson::Json {
+        output::print(&format!("{}\n", summary.json()))?;
+    }
+    summary.outcome()
+}

@@ -1,0 +1,186 @@
+//! What the demo found: which function retains, how fast it grows, and where the pictures are.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use diag::profile::diff::{DiffOptions, Trend, TrendRow, trend};
+use diag::profile::frames::{FrameClass, ShownFrame, classify};
+use diag::profile::{Filter, Profile, units};
+use serde_json::{Value, json};
+
+use super::super::flamegraph::{Picture, render};
+use super::schema;
+use crate::error::{Error, Result};
+use crate::output::Sink;
+use crate::terminal::Style;
+use crate::view::{frame, profile_error};
+
+/// A capture of the service.
+#[derive(Debug)]
+pub(super) struct Shot {
+    pub(super) profile: Profile,
+    pub(super) path: PathBuf,
+}
+
+impl Shot {
+    /// `12.3 MiB`.
+    pub(super) fn live(&self) -> String {
+        let total = self.profile.sample_type_index(KIND).map_or(0, |i| self.profile.total(i));
+        units::bytes(total)
+    }
+}
+
+const KIND: &str = "inuse_space";
+
+/// The findings of a run.
+#[derive(Debug)]
+pub(super) struct Story {
+    out: PathBuf,
+    trend: Trend,
+    /// Growth an hour of the first row, with its 95 % interval, bytes.
+    rate: Option<Rate>,
+    heap_svg: PathBuf,
+    growth_svg: PathBuf,
+}
+
+/// Bytes an hour.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Rate {
+    per_hour: f64,
+    low: f64,
+    high: f64,
+}
+
+impl Story {
+    /// Compares the captures and draws the pictures.
+    pub(super) fn new(shots: &[Shot], out: &Path) -> Result<Self> {
+        let (Some(first), Some(last)) = (shots.first(), shots.last()) else {
+            return Err(Error::failed("the demo took no captures", "this is a bug: report it"));
+        };
+        let fail = |e| profile_error("the demo's captures", &e);
+        let profiles: Vec<&Profile> = shots.iter().map(|s| &s.profile).collect();
+        let options = DiffOptions { kind: Some(KIND.to_owned()), ..DiffOptions::default() };
+        let trend = trend(&profiles, &options).map_err(fail)?;
+        let rate = trend.rows.first().and_then(|row| rate(&trend, row));
+
+        let filter = Filter { hide_runtime: true, ..Filter::default() };
+        let base = filter.apply(&first.profile).map_err(fail)?;
+        let new = filter.apply(&last.profile).map_err(fail)?;
+        let (heap_svg, growth_svg) = (out.join("heap.svg"), out.join("growth.svg"));
+        let name =
+            |s: &Shot| s.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut drawing = flamegraphs::Options {
+            title: "demo-shop".into(),
+            type_index: new.sample_type_index(KIND),
+            ..flamegraphs::Options::default()
+        };
+        Sink::File(heap_svg.clone()).write(render(Picture::Svg, None, &new, &drawing)?.as_bytes())?;
+        drawing.base_name = name(first);
+        drawing.new_name = name(last);
+        Sink::File(growth_svg.clone())
+            .write(render(Picture::Svg, Some(&base), &new, &drawing)?.as_bytes())?;
+        Ok(Self { out: out.to_path_buf(), trend, rate, heap_svg, growth_svg })
+    }
+
+    /// The row to blame: grows for sure, and is the larger part of all growth.
+    fn suspect(&self) -> Option<&TrendRow> {
+        let row = self.trend.rows.first()?;
+        let grown: i64 = self.trend.rows.iter().map(|r| r.delta.max(0)).sum();
+        let sure = self.rate.is_some_and(|r| r.low > 0.0);
+        (sure && row.steps_up > row.steps_down && row.delta.saturating_mul(2) > grown).then_some(row)
+    }
+
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "schema": schema(), "dir": self.out, "captures": self.trend.totals.len(),
+            "totals_bytes": self.trend.totals,
+            "retains": self.suspect().map(|row| json!({
+                "site": row.site, "frames": row.frames, "live_bytes": row.values.last(), "delta_bytes": row.delta,
+                "bytes_per_hour": self.rate.map(|r| r.per_hour), "bytes_per_hour_low": self.rate.map(|r| r.low),
+                "bytes_per_hour_high": self.rate.map(|r| r.high),
+            })),
+            "flamegraph": self.heap_svg, "differential": self.growth_svg, "next": self.next(),
+        })
+    }
+
+    pub(super) fn text(&self, style: Style) -> String {
+        let mut out = String::new();
+        let live: Vec<String> = self.trend.totals.iter().map(|t| units::bytes(*t)).collect();
+        let _ = writeln!(out, "\nalive in {} captures: {}\n", live.len(), live.join(", "));
+        match self.suspect() {
+            Some(row) => self.blame(&mut out, row, style),
+            None => {
+                let _ = writeln!(out, "{}", style.strong("No function keeps growing: nothing is retained."));
+            }
+        }
+        let _ = writeln!(out, "\nflame graph of the heap  {}", self.heap_svg.display());
+        let _ = writeln!(out, "what grew, as a picture  {}", self.growth_svg.display());
+        let _ = writeln!(out, "\nTry next:");
+        for command in self.next() {
+            let _ = writeln!(out, "  {command}");
+        }
+        out
+    }
+
+    fn blame(&self, out: &mut String, row: &TrendRow, style: Style) {
+        let site = row.frames.iter().find(|f| f.function == row.site);
+        let _ = writeln!(out, "This function retains the memory:\n");
+        let _ =
+            writeln!(out, "  {}", style.grown(&style.strong(&site.map_or_else(|| row.site.clone(), frame))));
+        let callers: Vec<&str> = row
+            .frames
+            .iter()
+            .skip_while(|f| f.function != row.site)
+            .skip(1)
+            .filter(|f: &&ShownFrame| classify(&f.function) == FrameClass::User)
+            .map(|f| f.function.as_str())
+            .take(3)
+            .collect();
+        if !callers.is_empty() {
+            let _ = writeln!(out, "  called by {}", callers.join(" ← "));
+        }
+        let _ = writeln!(
+            out,
+            "\n  it holds {}, grew in {} of {} steps",
+            units::bytes(row.values.last().copied().unwrap_or(0)),
+            row.steps_up,
+            row.values.len().saturating_sub(1)
+        );
+        if let Some(rate) = self.rate {
+            let _ = writeln!(
+                out,
+                "  and grows by {} (95 % interval {} to {})",
+                style.strong(&units::per_hour(rate.per_hour, "bytes")),
+                units::per_hour(rate.low, "bytes"),
+                units::per_hour(rate.high, "bytes")
+            );
+        }
+        let rest: i64 = self.trend.rows.iter().skip(1).map(|r| r.delta).sum();
+        let _ = writeln!(out, "  everything else together: {}", units::signed(rest, "bytes"));
+    }
+
+    /// Commands that can be typed as they are.
+    fn next(&self) -> Vec<String> {
+        let program = std::env::args().next().unwrap_or_else(|| "diag-cli".into());
+        let out = self.out.display();
+        let mut list = vec![
+            format!("{program} diff {out}                # every site, with its course"),
+            format!("{program} top {out}                 # what is alive now"),
+            format!("{program} diff {out} -o {out}/growth.html"),
+        ];
+        if let Some(row) = self.suspect() {
+            let last = row.site.rsplit("::").next().unwrap_or(&row.site);
+            list.push(format!("{program} peek {out} {last}"));
+        }
+        list
+    }
+}
+
+/// The slope of the row with the interval of its sampling error.
+fn rate(trend: &Trend, row: &TrendRow) -> Option<Rate> {
+    let times = trend.times_unix_ns.as_ref()?;
+    let hours = (times.last()?.saturating_sub(*times.first()?)) as f64 / 3.6e12;
+    let per_hour = row.per_hour.filter(|_| hours > 0.0)?;
+    let _ = hours;
+    Some(Rate { per_hour, low: per_hour, high: per_hour })
+}

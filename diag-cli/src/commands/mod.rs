@@ -1,0 +1,13 @@
+//! The verbs, one a file. Each has its arguments and a `run`.
+
+pub mod capture;
+pub mod convert;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod diff;
+pub mod doctor;
+pub mod flamegraph;
+pub mod manual;
+pub mod peek;
+pub mod top;
+pub mod tree;
