@@ -3,9 +3,10 @@
 //! `cargo bench -p diag --bench heap_cost` prints two tables:
 //! - the cost of one sample at 40 frames, from tight alloc+free at a period of 4 KiB;
 //! - alloc+free churn at the default period of 512 KiB: not profiling (compiled in, inactive), jemalloc's own profiler,
-//!   this library with its live table.
+//!   this library with its live table. Mixes draw sizes evenly on a logarithmic scale; single sizes follow.
 //!
-//! Rounds of the variants alternate, and each figure is the median over rounds, so that a drift of the machine cancels.
+//! 16,384 other blocks stay alive meanwhile, as in a service. Rounds of the variants alternate, and each figure is the
+//! median over rounds, so that a drift of the machine cancels.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -18,6 +19,8 @@ static ALLOC: diag::Allocator = diag::Allocator;
 const FRAMES: u32 = 40;
 const SIZES: [usize; 6] = [16, 128, 1024, 4096, 8192, 16384];
 const ROUNDS: usize = 15;
+const SMALL: [usize; 7] = [16, 32, 64, 128, 256, 512, 1024];
+const LARGE: [usize; 3] = [4096, 8192, 16384];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Variant {
@@ -33,14 +36,15 @@ fn set(heap: &Heap, variant: Variant) {
 
 /// ns for one alloc+free at the bottom of a stack of 40 frames.
 #[inline(never)]
-fn churn(depth: u32, size: usize, pairs: u32) -> f64 {
+fn churn(depth: u32, sizes: &[usize], pairs: u32) -> f64 {
     if depth > 0 {
-        let ns = churn(depth - 1, size, pairs);
+        let ns = churn(depth - 1, sizes, pairs);
         return black_box(ns);
     }
     let start = Instant::now();
+    let mut size = sizes.iter().cycle();
     for _ in 0..pairs {
-        black_box(Vec::<u8>::with_capacity(black_box(size)));
+        black_box(Vec::<u8>::with_capacity(black_box(size.next().copied().unwrap_or(16))));
     }
     start.elapsed().as_nanos() as f64 / f64::from(pairs)
 }
@@ -51,15 +55,15 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// Medians for the three variants.
-fn compare(heap: &Heap, size: usize, pairs: u32) -> [f64; 3] {
+fn compare(heap: &Heap, sizes: &[usize], pairs: u32) -> [f64; 3] {
     let variants = [Variant::Inactive, Variant::Jemalloc, Variant::Diag];
     let mut rounds: [Vec<f64>; 3] = Default::default();
     for round in 0..ROUNDS {
         for i in 0..3 {
             let at = (i + round) % 3;
             set(heap, variants[at]);
-            churn(FRAMES, size, pairs / 10);
-            rounds[at].push(churn(FRAMES, size, pairs));
+            churn(FRAMES, sizes, pairs / 10);
+            rounds[at].push(churn(FRAMES, sizes, pairs));
         }
     }
     set(heap, Variant::Diag);
@@ -74,11 +78,13 @@ fn main() {
     let diag = diag::Diag::builder().start().unwrap();
     let heap = *diag.heap().unwrap();
 
+    let others: Vec<Vec<u8>> = (0..16_384).map(|i| Vec::with_capacity(64 + i % 8192)).collect();
+
     println!("cost of one sample, {FRAMES} frames, period 4 KiB");
     println!("{:>8} {:>14} {:>14} {:>8}", "size", "jemalloc ns", "diag ns", "ratio");
     let period = heap.set_sample_period_bytes(4096).unwrap() as f64;
     for size in SIZES {
-        let [off, jemalloc, ours] = compare(&heap, size, 60_000);
+        let [off, jemalloc, ours] = compare(&heap, &[size], 60_000);
         let class = size.max(8) as f64;
         let samples_per_pair = 1.0 - (-class / period).exp();
         let (theirs, ours) = ((jemalloc - off) / samples_per_pair, (ours - off) / samples_per_pair);
@@ -91,13 +97,16 @@ fn main() {
         "size", "inactive", "jemalloc", "diag", "over inact.", "of jem's extra"
     );
     heap.set_sample_period_bytes(512 << 10).unwrap();
-    for size in SIZES {
-        let [off, jemalloc, ours] = compare(&heap, size, 400_000);
+    let singles = SIZES.iter().map(|size| (size.to_string(), std::slice::from_ref(size)));
+    let mixes = [("16..1Ki".to_owned(), &SMALL[..]), ("4..16Ki".to_owned(), &LARGE[..])];
+    for (name, sizes) in mixes.into_iter().chain(singles) {
+        let [off, jemalloc, ours] = compare(&heap, sizes, 400_000);
         println!(
-            "{size:>8} {off:>9.2} {jemalloc:>9.2} {ours:>9.2} {:>11.1}% {:>14.3}",
+            "{name:>8} {off:>9.2} {jemalloc:>9.2} {ours:>9.2} {:>11.1}% {:>14.3}",
             (ours / off - 1.0) * 100.0,
             (ours - off) / (jemalloc - off)
         );
     }
+    drop(others);
     println!("\n{}", serde_json::to_string(&heap.stats()).unwrap());
 }

@@ -5,17 +5,20 @@ use super::HeapError;
 use crate::profile::{Profile, heap_v2};
 use crate::sys::{clock, jemalloc, memory_file::MemoryFile};
 
-/// Dumps to a file in memory and parses it.
+/// The heap by way of the dump.
 pub(crate) fn take() -> Result<Profile, HeapError> {
-    let failed = |why: String| HeapError::Failed { why };
-    let file =
-        MemoryFile::create().map_err(|e| failed(format!("no file in memory for jemalloc's dump: {e}")))?;
-    jemalloc::dump(&file.path()).map_err(|e| super::refused("prof.dump", &e))?;
-    let text = file.read().map_err(|e| failed(format!("jemalloc's dump could not be read back: {e}")))?;
-    let mut profile = heap_v2::parse(&text)?;
+    let mut profile = heap_v2::parse(&text()?)?;
     profile.annotate(|meta| {
         meta.time_unix_ns = i64::try_from(clock::unix_ns()).ok();
         meta.comments.push("source: jemalloc prof.dump (no sample hooks); in-use values only".to_owned());
     });
     Ok(profile)
+}
+
+/// Dumps to a file in memory and reads it back.
+pub(crate) fn text() -> Result<Vec<u8>, HeapError> {
+    let failed = |what: &str, e: std::io::Error| HeapError::Failed { why: format!("{what}: {e}") };
+    let file = MemoryFile::create().map_err(|e| failed("no file in memory for jemalloc's dump", e))?;
+    jemalloc::dump(&file.path()).map_err(|e| super::refused("prof.dump", &e))?;
+    file.read().map_err(|e| failed("jemalloc's dump could not be read back", e))
 }

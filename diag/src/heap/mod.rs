@@ -193,6 +193,16 @@ impl Heap {
         }
     }
 
+    /// For comparison: the text of jemalloc's own dump. With this library's hooks in place it has one stack only, unless
+    /// [`stacks_for_jemalloc`](crate::Builder::stacks_for_jemalloc) is set.
+    ///
+    /// # Errors
+    /// When jemalloc refuses or there is no memory for the text.
+    pub fn jemalloc_dump(&self) -> Result<Vec<u8>, HeapError> {
+        let _unprofiled = Unprofiled::begin();
+        dump::text()
+    }
+
     /// For benchmarks: takes this library's hooks out (`true`), so that jemalloc samples and walks stacks as it does by
     /// itself, or puts them back. Frees in between are missed: not for services.
     #[doc(hidden)]

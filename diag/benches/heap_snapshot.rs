@@ -1,0 +1,132 @@
+//! A snapshot of 50,000 live stacks: how long until the gzipped pprof bytes are there, the worst stall of allocations on
+//! another thread meanwhile, and the collector's memory. Beside it: jemalloc's own `prof.dump` of the same stacks.
+//!
+//! `cargo bench -p diag --bench heap_snapshot`. The stall without any snapshot is printed as well: on a busy machine it
+//! is the scheduler's.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use diag::heap::{Heap, SnapshotOptions};
+use diag::profile::pprof;
+
+#[global_allocator]
+static ALLOC: diag::Allocator = diag::Allocator;
+
+const STACKS: u32 = 50_000;
+const DEPTH: u32 = 40;
+
+type Blocks = Vec<Box<[u8; 100]>>;
+
+/// Two functions that call each other as the bits of `path` say: 2^16 distinct stacks of `DEPTH` frames.
+#[inline(never)]
+fn left(path: u32, depth: u32, out: &mut Blocks) {
+    next(path, depth, out);
+    black_box(1);
+}
+
+#[inline(never)]
+fn right(path: u32, depth: u32, out: &mut Blocks) {
+    next(path, depth, out);
+    black_box(2);
+}
+
+#[inline(always)]
+fn next(path: u32, depth: u32, out: &mut Blocks) {
+    if depth == 0 {
+        out.push(black_box(Box::new([1; 100])));
+    } else if path >> (depth % 16) & 1 == 0 {
+        left(path, depth - 1, out);
+    } else {
+        right(path, depth - 1, out);
+    }
+}
+
+fn fill() -> Blocks {
+    let mut blocks = Vec::with_capacity(STACKS as usize);
+    for path in 0..STACKS {
+        left(path, DEPTH, &mut blocks);
+    }
+    blocks
+}
+
+/// The longest single alloc+free on another thread while `f` runs.
+fn worst_stall<R>(f: impl FnOnce() -> R) -> (R, Duration) {
+    let (stop, worst) = (AtomicBool::new(false), AtomicU64::new(0));
+    let result = std::thread::scope(|s| {
+        s.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let start = Instant::now();
+                black_box(Vec::<u8>::with_capacity(black_box(3000)));
+                worst.fetch_max(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+            }
+        });
+        std::thread::sleep(Duration::from_millis(5));
+        let result = f();
+        stop.store(true, Ordering::Relaxed);
+        result
+    });
+    (result, Duration::from_nanos(worst.into_inner()))
+}
+
+fn median(mut values: Vec<Duration>) -> Duration {
+    values.sort();
+    values[values.len() / 2]
+}
+
+fn capture(heap: &Heap) -> (Duration, Duration, usize) {
+    let start = Instant::now();
+    let profile = heap.snapshot(&SnapshotOptions::default()).unwrap();
+    let snapshot = start.elapsed();
+    let bytes = pprof::encode_gz(&profile);
+    (snapshot, start.elapsed(), bytes.len())
+}
+
+fn main() {
+    if !std::env::args().any(|a| a == "--bench") {
+        return;
+    }
+    let diag = diag::Diag::builder().sample_bytes(1).start().unwrap();
+    let heap = *diag.heap().unwrap();
+    let blocks = fill();
+    heap.set_sample_period_bytes(512 << 10).unwrap();
+    let stats = heap.stats();
+    println!("{} stacks, {} live samples, {DEPTH} calls deep", stats.stacks, stats.live_samples);
+    println!("memory of the collector: {:.1} MiB", stats.memory_bytes as f64 / f64::from(1 << 20));
+
+    let rounds: Vec<_> = (0..15).map(|_| capture(&heap)).collect();
+    println!(
+        "diag: snapshot {:?}, with gzipped pprof of {} KiB {:?} (medians of 15)",
+        median(rounds.iter().map(|r| r.0).collect()),
+        rounds[0].2 >> 10,
+        median(rounds.iter().map(|r| r.1).collect()),
+    );
+    let quiet: Vec<_> = (0..15).map(|_| worst_stall(|| std::thread::sleep(Duration::from_millis(40))).1).collect();
+    let stalls: Vec<_> = (0..15).map(|_| worst_stall(|| heap.snapshot(&SnapshotOptions::default())).1).collect();
+    println!("worst allocation on another thread, median of 15 rounds: quiet {:?}, during a snapshot {:?}", median(quiet), median(stalls));
+    drop(blocks);
+
+    heap.bypass_hooks(true).unwrap();
+    heap.set_sample_period_bytes(1).unwrap();
+    let blocks = fill();
+    // Off, not another period: a change of period would make jemalloc forget its samples.
+    heap.set_active(false).unwrap();
+    let rounds: Vec<_> = (0..5)
+        .map(|_| {
+            let (elapsed, stall) = worst_stall(|| {
+                let start = Instant::now();
+                let bytes = heap.jemalloc_dump().unwrap().len();
+                (start.elapsed(), bytes)
+            });
+            (elapsed.0, stall, elapsed.1)
+        })
+        .collect();
+    println!(
+        "jemalloc: prof.dump of {} KiB text {:?}, worst allocation on another thread {:?} (medians of 5)",
+        rounds[0].2 >> 10,
+        median(rounds.iter().map(|r| r.0).collect()),
+        median(rounds.iter().map(|r| r.1).collect()),
+    );
+    drop(blocks);
+}
