@@ -102,9 +102,15 @@ fn main() {
         rounds[0].2 >> 10,
         median(rounds.iter().map(|r| r.1).collect()),
     );
-    let quiet: Vec<_> = (0..15).map(|_| worst_stall(|| std::thread::sleep(Duration::from_millis(40))).1).collect();
-    let stalls: Vec<_> = (0..15).map(|_| worst_stall(|| heap.snapshot(&SnapshotOptions::default())).1).collect();
-    println!("worst allocation on another thread, median of 15 rounds: quiet {:?}, during a snapshot {:?}", median(quiet), median(stalls));
+    let quiet: Vec<_> =
+        (0..15).map(|_| worst_stall(|| std::thread::sleep(Duration::from_millis(40))).1).collect();
+    let stalls: Vec<_> =
+        (0..15).map(|_| worst_stall(|| heap.snapshot(&SnapshotOptions::default())).1).collect();
+    println!(
+        "worst allocation on another thread, median of 15 rounds: quiet {:?}, during a snapshot {:?}",
+        median(quiet),
+        median(stalls)
+    );
     drop(blocks);
 
     heap.bypass_hooks(true).unwrap();

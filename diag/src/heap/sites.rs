@@ -168,6 +168,11 @@ impl Sites {
         self.frames.len()
     }
 
+    /// Frames of all stacks together.
+    pub(crate) fn stack_frame_count(&self) -> usize {
+        self.used.lock().stack_frames
+    }
+
     /// The look-up address of a frame.
     pub(crate) fn frame_address(&self, frame: u32) -> u64 {
         self.frames.rows.get(frame as usize).map_or(0, |a| a.load(Ordering::Relaxed))

@@ -32,6 +32,9 @@ pub(crate) fn take(collector: &Collector, ages: bool) -> Result<Profile, Profile
         Now { ns: collector.now_ns(), unix_ns: clock::unix_ns(), started_unix_ns: collector.started_unix_ns };
 
     let mut rows = Rows::new(collector);
+    let sites = collector.sites.len();
+    let rows_expected = if ages { sites + live.len() } else { sites };
+    rows.builder.reserve_samples(rows_expected, collector.sites.stack_frame_count());
     let mut in_use = vec![Weight { objects: 0.0, bytes: 0.0 }; collector.sites.len()];
     if ages {
         let threads: Vec<StrId> = collector.threads.all().iter().map(|name| rows.builder.str(name)).collect();

@@ -50,14 +50,14 @@ impl ProfileBuilder {
         &mut self.profile.meta
     }
 
-    /// Makes room for this many samples with stacks of their own.
-    pub(crate) fn reserve_samples(&mut self, count: usize) {
+    /// Makes room for this many samples with stacks of their own, of so many frames in all (0 when not known).
+    pub(crate) fn reserve_samples(&mut self, count: usize, frames: usize) {
         let keys = &self.profile.sample_keys;
         let hasher = &self.hasher;
         self.index.reserve(count, |&i| hasher.hash_one(keys[i as usize]));
         self.profile.sample_keys.reserve(count);
         self.profile.sample_values.reserve(count.saturating_mul(self.profile.sample_types.len()));
-        self.profile.stacks.reserve(count);
+        self.profile.stacks.reserve(count, frames);
     }
 
     /// The index of the sample type of this kind.

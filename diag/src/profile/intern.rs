@@ -94,11 +94,12 @@ impl<T: Copy + Eq + Hash> Slices<T> {
         self.ends.len()
     }
 
-    /// Makes room for this many more slices; not for their items.
-    pub(crate) fn reserve(&mut self, count: usize) {
+    /// Makes room for this many more slices with so many items in all.
+    pub(crate) fn reserve(&mut self, count: usize, items_in_all: usize) {
         let (items, ends, hasher) = (&self.items, &self.ends, &self.hasher);
         self.index.reserve(count, |&i| hasher.hash_one(part(items, ends, i as usize)));
         self.ends.reserve(count);
+        self.items.reserve(items_in_all);
     }
 
     /// Items held over all slices.

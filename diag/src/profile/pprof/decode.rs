@@ -34,7 +34,7 @@ pub(super) fn decode(buffer: &[u8]) -> Result<Profile, ProfileError> {
     }
     let width = types.len();
     let mut decoder = Decoder { builder: ProfileBuilder::new(types), strings };
-    decoder.builder.reserve_samples(top.sample_count.min(RESERVED_SAMPLES));
+    decoder.builder.reserve_samples(top.sample_count.min(RESERVED_SAMPLES), 0);
     let mappings = decoder.mappings(&top.mappings)?;
     let functions = decoder.functions(&top.functions)?;
     let locations = decoder.locations(&top.locations, &mappings, &functions)?;
