@@ -7,6 +7,7 @@
 //!
 //! 16,384 other blocks stay alive meanwhile, as in a service. Rounds of the variants alternate, and each figure is the
 //! median over rounds, so that a drift of the machine cancels.
+#![allow(clippy::unwrap_used)] // a benchmark that cannot set up has nothing to say
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p diag --bench heap_snapshot`. The stall without any snapshot is printed as well: on a busy machine it
 //! is the scheduler's.
+#![allow(clippy::vec_box)] // blocks of their own are the point
+#![allow(clippy::unwrap_used)] // a benchmark that cannot set up has nothing to say
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -2,6 +2,7 @@
 //!
 //! A violation is named with its file and line. Modules that the table does not know fail too, so that a new one has
 //! to choose its place.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 use std::collections::BTreeMap;
 use std::fs;

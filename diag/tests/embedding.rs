@@ -1,5 +1,6 @@
 //! One line and one start: what works without any variable, and what says so when it cannot.
 //! Each case runs this test's own binary again as a child, with another environment.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 use std::process::Command;
 

@@ -3,6 +3,7 @@
 //! 200 runs of plans whose sizes and counts a seeded generator draws; jemalloc's sampler itself cannot be seeded, so the
 //! bounds here are wider than those of the simulation in `profile/estimate/tests.rs`, which is exact and holds the
 //! 92 to 98 % of the claim. `--nocapture` prints the coverage.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 use std::hint::black_box;
 

@@ -2,6 +2,8 @@
 //!
 //! One test function a process would be cleanest; cargo runs the functions of a file as threads of one process, so they
 //! share one collector, started once with a period of 4 KiB, and each looks only at stacks of its own functions.
+#![allow(clippy::vec_box)] // blocks of their own are the point
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 use std::hint::black_box;
 use std::sync::{Mutex, MutexGuard, PoisonError};

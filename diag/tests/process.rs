@@ -1,4 +1,5 @@
 //! The collector beside what processes do: fork, dlopen and dlclose, coroutines, deep recursion.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 #![allow(unsafe_code)]
 
 use std::hint::black_box;

@@ -2,6 +2,7 @@
 //!
 //! Frames are drawn evenly from all functions, so stacks share little and compress badly: the worst case for
 //! readers. 200,000 samples of 48 frames over 50,000 functions make a pprof file of about 20 MB gzipped.
+#![allow(unreachable_pub)] // shared with an example
 
 use diag::profile::{
     Function, LabelSetId, Line, LocationId, Mapping, MappingSymbols, Period, Profile, ProfileBuilder, StrId,

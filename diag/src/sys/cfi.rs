@@ -177,7 +177,7 @@ mod tests {
         let cache = RuleCache::new().unwrap();
         let addresses: Vec<u64> = (0..50_000).map(|i| 0x5555_5555_0000 + i * 7).collect();
         let rule = |a: u64| Rule::Caller {
-            cfa_from_rbp: a % 2 == 0,
+            cfa_from_rbp: a.is_multiple_of(2),
             cfa_offset: (a % 4000) as u16 / 8 * 8 + 8,
             rbp_below_cfa: 0,
         };

@@ -69,7 +69,7 @@ impl std::ops::Deref for Bytes {
 pub(crate) fn generation() -> (u64, u64) {
     let mut generation = (0u64, 0u64);
     each(&mut |info| {
-        generation = (info.dlpi_adds as u64, info.dlpi_subs as u64);
+        generation = (info.dlpi_adds, info.dlpi_subs);
         false
     });
     generation
@@ -118,7 +118,7 @@ fn read_module(
     // SAFETY: the loader keeps `dlpi_phnum` program headers there while the module is loaded, and it cannot be unloaded
     // during the callback.
     let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
-    let bias = info.dlpi_addr as u64;
+    let bias = info.dlpi_addr;
     let at = |h: &libc::Elf64_Phdr| bias.wrapping_add(h.p_vaddr)..bias.wrapping_add(h.p_vaddr + h.p_memsz);
     let loads = || headers.iter().filter(|h| h.p_type == libc::PT_LOAD);
     let range = loads().map(|h| at(h).start).min()?..loads().map(|h| at(h).end).max()?;

@@ -34,10 +34,10 @@ impl Maps {
             }
         }
         // The kernel maps the program below its libraries, also at random addresses.
-        if let Some(main) = segments.iter().position(|s| s.is_file() && !s.is_library()) {
-            if let Some(first) = segments.get_mut(..=main) {
-                first.rotate_right(1);
-            }
+        if let Some(main) = segments.iter().position(|s| s.is_file() && !s.is_library())
+            && let Some(first) = segments.get_mut(..=main)
+        {
+            first.rotate_right(1);
         }
         let mut by_address: Vec<_> = segments.iter().zip(0..).map(|(s, i)| (s.start, s.limit, i)).collect();
         by_address.sort_unstable();
