@@ -1,6 +1,7 @@
 //! What the heap collector costs, beside jemalloc's own profiler, in one process and one run.
 //!
-//! `cargo bench -p diag --bench heap_cost` prints two tables:
+//! `cargo bench -p diag --bench heap_cost` prints:
+//! - how much a process with profiling compiled in but inactive pays against one with `prof:false`;
 //! - the cost of one sample at 40 frames, from tight alloc+free at a period of 4 KiB;
 //! - alloc+free churn at the default period of 512 KiB: not profiling (compiled in, inactive), jemalloc's own profiler,
 //!   this library with its live table. Mixes draw sizes evenly on a logarithmic scale; single sizes follow.
@@ -71,11 +72,45 @@ fn compare(heap: &Heap, sizes: &[usize], pairs: u32) -> [f64; 3] {
     rounds.map(median)
 }
 
+/// ns a pair of both mixes, in a process that was told `conf` and samples nothing.
+fn in_child(conf: &str) -> [f64; 2] {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--bench", CHILD])
+        .env("_RJEM_MALLOC_CONF", conf)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut values = text.split_whitespace().map(|v| v.parse().unwrap());
+    [values.next().unwrap(), values.next().unwrap()]
+}
+
+fn inactive_against_off() {
+    let mut ratios: [Vec<f64>; 2] = Default::default();
+    for _ in 0..11 {
+        let off = in_child("prof:false");
+        let inactive = in_child("prof:true,prof_active:false");
+        for i in 0..2 {
+            ratios[i].push(inactive[i] / off[i]);
+        }
+    }
+    let [small, large] = ratios.map(median);
+    println!("compiled in but inactive against prof:false, median ratio of 11 pairs of processes:");
+    println!("  16 B to 1 KiB {small:.3}, 4 to 16 KiB {large:.3}\n");
+}
+
+const CHILD: &str = "--child";
+
 fn main() {
     // `cargo test --benches` only wants to know that it starts.
     if !std::env::args().any(|a| a == "--bench") {
         return;
     }
+    if std::env::args().any(|a| a == CHILD) {
+        let best = |sizes| (0..7).map(|_| churn(FRAMES, sizes, 300_000)).fold(f64::INFINITY, f64::min);
+        println!("{} {}", best(&SMALL[..]), best(&LARGE[..]));
+        return;
+    }
+    inactive_against_off();
     let diag = diag::Diag::builder().start().unwrap();
     let heap = *diag.heap().unwrap();
 

@@ -51,6 +51,21 @@ fn child() {
             assert!(bytes.is_some_and(|b| (10_000_000..40_000_000).contains(&b)), "{bytes:?}");
             drop(kept);
         }
+        Ok("capped") => {
+            const CAP: u64 = 4 << 20;
+            let diag = diag::Diag::builder().sample_bytes(1).heap_table_bytes(CAP).start().unwrap();
+            let heap = *diag.heap().unwrap();
+            let before = heap.stats().memory_bytes;
+            let kept: Vec<Vec<u8>> = (0..60_000).map(|_| std::hint::black_box(vec![1; 10])).collect();
+            let full = heap.stats();
+            assert!(full.losses["live_table_full"] > 10_000, "{full:?}");
+            assert!(full.memory_bytes - before < CAP, "{full:?}");
+            drop(kept);
+            let emptied = heap.stats();
+            assert!(emptied.live_samples < full.live_samples / 10, "{emptied:?}");
+            let profile = heap.snapshot(&Default::default()).unwrap();
+            assert!(profile.meta().losses.iter().any(|l| l.what == "live_table_full" && l.count > 10_000));
+        }
         Ok("again") => {
             let first = diag::Diag::builder().start().unwrap();
             let refused = diag::Diag::builder().start().unwrap_err().to_string();
@@ -137,4 +152,9 @@ fn without_hooks_the_dump_is_parsed() {
 #[test]
 fn one_a_process_at_a_time() {
     in_child("again", &[]);
+}
+
+#[test]
+fn the_tables_stay_below_their_cap_and_say_what_they_dropped() {
+    in_child("capped", &[]);
 }
