@@ -1,6 +1,6 @@
 //! How certain a sampled heap value is: 95 % intervals for unbiased bytes and objects.
 //!
-//! Sampling ([`sampling`](super::sampling)): at mean period R an allocation of size Z is sampled with probability p,
+//! Sampling ([`sampling`]): at mean period R an allocation of size Z is sampled with probability p,
 //! independently of others, as gaps are geometric and so without memory. A row of k raw samples of one size stands for k/p objects and kZ/p bytes;
 //! k follows from the row's objects N as k = Np. Each sample has the weight w = 1/p (objects) or Z/p (bytes), and the
 //! variance of a sum is estimated without bias by V = sum k w^2 (1-p) (Horvitz and Thompson 1952, as for Poisson
