@@ -1,5 +1,7 @@
 //! A heap profile of this process, named in this process.
 
+#![cfg(all(feature = "heap", feature = "symbols"))]
+
 use diag::heap::SnapshotOptions;
 use diag::profile::{Profile, Sample};
 use diag::symbols::Detail;

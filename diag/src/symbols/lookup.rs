@@ -34,13 +34,13 @@ struct Open<'f> {
     elf: Elf<'f>,
 }
 
-/// Finds the files of a module and reads the answers from them, by position in `offsets`.
+/// Finds the files of a module and reads the answers from them, by position in `offsets`; and how good they are.
 pub(super) fn look_up(
     module: &Module<'_>,
     offsets: &[u64],
     options: &Options,
     report: &mut ModuleReport,
-) -> Answers {
+) -> (Answers, Detail) {
     let files = locate::locate(module, options, report);
     let image = open_elf(&files.image);
     let debug = open_elf(&files.debug);
@@ -66,8 +66,7 @@ pub(super) fn look_up(
             });
         }
     }
-    report.detail = report.detail.max(detail);
-    answers.reordered(&order, offsets.len())
+    (answers.reordered(&order, offsets.len()), detail)
 }
 
 fn open_elf(image: &Option<Image>) -> Option<Open<'_>> {

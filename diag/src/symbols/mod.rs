@@ -2,7 +2,7 @@
 //!
 //! [`Resolver`] is a [`SymbolSource`]: pass it to [`symbolize`](crate::profile::symbolize::symbolize). It finds the files
 //! of a module, checks that they are the right ones (`locate`), reads what is needed for the addresses asked for
-//! (`dwarf`, `symtab`), forgets the files, and keeps the answers within bounds (`cache`). It holds no open file between
+//! (`dwarf`, `symtab`), forgets the files, and keeps the answers within bounds (`cache`, `disk`). It holds no open file between
 //! calls and is `Send`, so that a server keeps one behind a lock. What happened to each module is in
 //! [`Resolver::reports`].
 //!
@@ -10,6 +10,7 @@
 
 mod cache;
 mod demangle;
+mod disk;
 mod dwarf;
 mod image;
 mod locate;

@@ -15,6 +15,8 @@ pub struct Options {
     pub debug_dirs: Vec<PathBuf>,
     /// Where to keep what was resolved, by build id. `None`: nowhere.
     pub cache_dir: Option<PathBuf>,
+    /// Most bytes kept there.
+    pub cache_dir_bytes: u64,
     /// Most bytes of debug information copied to the heap for one module (compressed sections; in a host process also
     /// those of other files than its executable). Beyond it only the symbol table is used, and the report says so.
     pub max_copied_bytes: u64,
@@ -33,6 +35,7 @@ impl Default for Options {
             symbol_path: Vec::new(),
             debug_dirs: vec!["/usr/lib/debug".into()],
             cache_dir: None,
+            cache_dir_bytes: 1 << 30,
             max_copied_bytes: 4 << 30,
             cache_addresses: 4_000_000,
             cache_bytes: 1 << 30,

@@ -1,13 +1,15 @@
 //! [`Resolver`].
 
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use hashbrown::HashMap;
 
 use super::cache::Cache;
+use super::disk;
 use super::lookup::look_up;
 use super::options::Options;
-use super::report::ModuleReport;
+use super::report::{Detail, ModuleReport};
 use crate::profile::symbolize::{Frame, Module, SymbolSource};
 
 /// Resolves addresses from object files, with a bounded memory of its answers.
@@ -134,29 +136,87 @@ impl SymbolSource for Resolver {
                 }
             });
             if !hit {
-                missing.push(position);
+                missing.push((position, offset));
             }
         }
         let (report_at, mut report) = self.take_report(module);
         if !missing.is_empty() {
-            let wanted: Vec<u64> = missing.iter().filter_map(|&i| offsets.get(i).copied()).collect();
-            let answers = look_up(module, &wanted, &self.options, &mut report);
-            let mut frames = Vec::new();
-            for (at, (&position, &offset)) in missing.iter().zip(&wanted).enumerate() {
-                frames.clear();
-                frames.extend(answers.frames(at));
+            let mut keep = |position: usize, offset: u64, frames: &[Frame<'_>]| {
                 if !frames.is_empty() {
                     named += 1;
-                    found(position, &frames);
+                    found(position, frames);
                 }
-                // Where no file was found, there may be one next time.
-                if !report.used.is_empty() {
-                    self.cache.insert((number, offset), &frames);
+                self.cache.insert((number, offset), frames);
+            };
+            let kept = self.options.cache_dir.as_deref().and_then(|dir| disk::path_of(dir, module.build_id));
+            match kept {
+                Some(path) => through_disk(module, missing, &path, &self.options, &mut report, &mut keep),
+                None => {
+                    from_files(module, &missing, &self.options, &mut report, &mut keep);
                 }
             }
         }
         report.addresses += offsets.len() as u64;
         report.named += named;
         self.put_report(report_at, report);
+    }
+}
+
+/// Takes a position, its offset, and its frames.
+type Keep<'k> = dyn FnMut(usize, u64, &[Frame<'_>]) + 'k;
+
+/// Answers from the files of a module; how good they are. Without a file nothing is kept: there may be one next time.
+fn from_files(
+    module: &Module<'_>,
+    missing: &[(usize, u64)],
+    options: &Options,
+    report: &mut ModuleReport,
+    keep: &mut Keep<'_>,
+) -> Detail {
+    let offsets: Vec<u64> = missing.iter().map(|m| m.1).collect();
+    let (answers, detail) = look_up(module, &offsets, options, report);
+    report.detail = report.detail.max(detail);
+    if report.used.is_empty() {
+        return detail;
+    }
+    let mut frames = Vec::new();
+    for (at, &(position, offset)) in missing.iter().enumerate() {
+        frames.clear();
+        frames.extend(answers.frames(at));
+        keep(position, offset, &frames);
+    }
+    detail
+}
+
+/// Answers from the cache on disk, the rest from the files, and keeps the rest there.
+fn through_disk(
+    module: &Module<'_>,
+    mut missing: Vec<(usize, u64)>,
+    path: &Path,
+    options: &Options,
+    report: &mut ModuleReport,
+    keep: &mut Keep<'_>,
+) {
+    let mut table = disk::load(path, module.build_id);
+    missing.retain(|&(position, offset)| match table.get(offset) {
+        Some(frames) => {
+            keep(position, offset, &frames.collect::<Vec<_>>());
+            false
+        }
+        None => true,
+    });
+    if missing.is_empty() {
+        (report.detail, report.verified) = (Detail::Lines, true);
+        report.used = vec![path.to_owned()];
+        return;
+    }
+    let detail = from_files(module, &missing, options, report, &mut |position, offset, frames| {
+        keep(position, offset, frames);
+        table.insert(offset, frames.iter().copied());
+    });
+    if detail == Detail::Lines
+        && let Err(e) = disk::save(path, module.build_id, &table, options.cache_dir_bytes)
+    {
+        report.note(format!("the names are not kept in {}: {e}", path.display()));
     }
 }

@@ -187,6 +187,10 @@ impl<K: Copy + Eq + std::hash::Hash> Table<K> {
         self.spans.insert(key, (first, self.rows.len() as u32 - first));
     }
 
+    pub(super) fn keys(&self) -> impl Iterator<Item = K> {
+        self.spans.keys().copied()
+    }
+
     pub(super) fn get(&self, key: K) -> Option<impl Iterator<Item = Frame<'_>>> {
         let &(first, count) = self.spans.get(&key)?;
         let rows = self.rows.get(first as usize..(first + count) as usize)?;

@@ -32,7 +32,7 @@ fn ours(path: &Path, addresses: &[(u64, u64)]) -> Found {
 #[test]
 fn agrees_with_the_crate_addr2line() {
     let path = std::env::current_exe().unwrap();
-    let addresses = spread(&path, 20_000);
+    let addresses = spread(&path, 5_000);
     let found = ours(&path, &addresses);
     let loader = addr2line::Loader::new(&path).unwrap();
     let mut compared = 0;
@@ -65,7 +65,7 @@ fn agrees_with_the_crate_addr2line() {
             }
         }
     }
-    assert!(compared > 10_000, "{compared}");
+    assert!(compared > 2_500, "{compared}");
 }
 
 /// What `addr2line -f -i` of binutils says: for each address its frames, innermost first, as name and `file:line`.
