@@ -2,7 +2,7 @@
 //!
 //! A capture is `<kind>-<UTC time>-<pid>.<start>.<extension>`: `heap-20261121T130522.123Z-4711.1795266000.pb.gz`. Names
 //! sort by time. `pid.start` tells processes apart, also in containers where the pid is always 1; it is left out when
-//! the target does not say. Other profile files in the directory are taken too, by the time in their name or else by
+//! the target does not say. Captures that a service writes itself (`DIAG_CAPTURE_DIR`) have its pid alone. Other profile files in the directory are taken too, by the time in their name or else by
 //! their modification time. Hidden files and unfinished ones are not looked at.
 
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::output::reason;
 pub struct Process {
     /// Process id, in its own namespace.
     pub pid: u32,
-    /// When its diagnostics started, whole unix seconds.
+    /// When its diagnostics started, whole unix seconds; 0 when not known.
     pub started_unix_s: u64,
 }
 
@@ -114,8 +114,11 @@ fn parse_stem(stem: &str) -> (&str, Option<i64>, Option<Process>) {
     let kind = parts.next().unwrap_or(stem);
     let rest: Vec<&str> = parts.collect();
     let taken = rest.iter().find_map(|p| clock::parse_stamp(p));
-    let process = rest.last().and_then(|p| p.split_once('.')).and_then(|(pid, start)| {
-        Some(Process { pid: pid.parse().ok()?, started_unix_s: start.parse().ok()? })
+    let number = |text: &str| text.parse::<u64>().ok();
+    let process = rest.last().filter(|_| taken.is_some()).and_then(|p| {
+        // The service itself writes its pid alone (DIAG_CAPTURE_DIR).
+        let (pid, start) = p.split_once('.').unwrap_or((p, "0"));
+        Some(Process { pid: u32::try_from(number(pid)?).ok()?, started_unix_s: number(start)? })
     });
     (kind, taken, process)
 }
@@ -133,7 +136,10 @@ mod tests {
         assert_eq!(name, "heap-20261121T130522.123Z-4711.1795266000.pb.gz");
         assert_eq!(parse_stem(name.strip_suffix(".pb.gz").unwrap()), ("heap", Some(T), Some(p)));
         assert_eq!(parse_stem("heap-20261121T130522.123Z"), ("heap", Some(T), None));
+        let by_service = Process { pid: 4711, started_unix_s: 0 };
+        assert_eq!(parse_stem("heap-20261121T130522.123Z-4711"), ("heap", Some(T), Some(by_service)));
         assert_eq!(parse_stem("before"), ("before", None, None));
+        assert_eq!(parse_stem("before-2"), ("before", None, None));
         assert!(file_name("heap", T, Some(p), "pb.gz") < file_name("heap", T + 1_000_000, None, "pb.gz"));
     }
 

@@ -50,6 +50,8 @@ fn diff_has_the_fields_of_the_contract() {
     let frames: Vec<&str> =
         keep["frames"].as_array().unwrap().iter().map(|f| f["function"].as_str().unwrap()).collect();
     assert_eq!(frames, ["alloc::vec::Vec<T,A>::push", "shop::keep", "shop::serve", "main"]);
+    let (low, high) = (keep["delta_low"].as_i64().unwrap(), keep["delta_high"].as_i64().unwrap());
+    assert!(0 < low && low < 30 * MIB && 30 * MIB < high && high < 60 * MIB, "{low} to {high}");
     assert_eq!(row(&diff, "shop::cache")["delta_bytes"], -5 * MIB);
     assert_eq!(row(&diff, "shop::fresh")["base_bytes"], 0);
     assert_eq!(diff["rows"].as_array().unwrap()[0]["site"], "shop::keep");
@@ -139,6 +141,9 @@ fn top_names_the_users_function_and_runtime_on_demand() {
     assert_eq!(top["top"]["total"], 43 * MIB);
     let first = &top["top"]["rows"][0];
     assert_eq!((first["function"].as_str(), first["flat"].as_i64()), (Some("shop::keep"), Some(40 * MIB)));
+    // Some 80 samples of 10 KiB: known to about a fifth.
+    let (low, high) = (first["flat_low"].as_i64().unwrap(), first["flat_high"].as_i64().unwrap());
+    assert!((25 * MIB..38 * MIB).contains(&low) && (44 * MIB..60 * MIB).contains(&high), "{low} to {high}");
     let runtime = run(dir.path(), &["top", "new.pb.gz", "--runtime", "--format", "json"]).json();
     assert_eq!(runtime["top"]["rows"][0]["function"], "alloc::vec::Vec<T,A>::push");
     let text = run(dir.path(), &["top", "new.pb.gz", "-n", "1"]).ok().stdout.clone();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::journal::Journal;
 use super::{CaptureArgs, Kind, Plan};
 use crate::captures::{self, Process};
-use crate::cli::{GlobalArgs, SymbolArgs, TextOrJson};
+use crate::cli::{GlobalArgs, TextOrJson};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::http::{Client, FetchError};
@@ -83,7 +83,7 @@ struct Puller {
     endpoint: Endpoint,
     kinds: Vec<Kind>,
     memory_asked: bool,
-    names: Option<SymbolArgs>,
+    names: Option<Symbols>,
     /// Set once the target has proved to be no diag server.
     foreign: bool,
     /// Set once its program was not found on this machine.
@@ -112,7 +112,7 @@ pub(super) fn run(
         endpoint: endpoint.clone(),
         kinds: if args.kind.is_empty() { vec![Kind::Heap, Kind::Memory] } else { dedup(&args.kind) },
         memory_asked: args.kind.contains(&Kind::Memory),
-        names: (!args.no_names).then(|| args.symbols.clone()),
+        names: (!args.no_names).then(|| Symbols::new(&args.symbols)),
         foreign: false,
         target_resolves: false,
     };
@@ -412,9 +412,9 @@ impl Puller {
         let bytes = self.get(&path)?;
         let name = self.endpoint.url(&path);
         let (profile, _) = load::decode(&bytes, &name).map_err(damaged)?;
-        let Some(symbols) = &self.names else { return Ok(written(profile, process, bytes, false)) };
+        let Some(symbols) = &mut self.names else { return Ok(written(profile, process, bytes, false)) };
         let before = unnamed(&profile);
-        let (profile, unresolved) = Symbols::new(symbols).resolve(profile, &name).map_err(damaged)?;
+        let (profile, unresolved) = symbols.resolve(profile, &name).map_err(damaged)?;
         if unresolved.is_important() && !self.target_resolves {
             self.target_resolves = true;
             return self.heap(process);

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::flamegraph::{Picture, render};
 use super::schema;
+use crate::certainty;
 use crate::error::{Error, Result};
 use crate::output::Sink;
 use crate::terminal::Style;
@@ -61,7 +62,7 @@ impl Story {
         let profiles: Vec<&Profile> = shots.iter().map(|s| &s.profile).collect();
         let options = DiffOptions { kind: Some(KIND.to_owned()), ..DiffOptions::default() };
         let trend = trend(&profiles, &options).map_err(fail)?;
-        let rate = trend.rows.first().and_then(|row| rate(&trend, row));
+        let rate = trend.rows.first().and_then(|row| rate(&first.profile, &last.profile, &trend, row));
 
         let filter = Filter { hide_runtime: true, ..Filter::default() };
         let base = filter.apply(&first.profile).map_err(fail)?;
@@ -176,11 +177,16 @@ impl Story {
     }
 }
 
-/// The slope of the row with the interval of its sampling error.
-fn rate(trend: &Trend, row: &TrendRow) -> Option<Rate> {
+/// Growth from the first to the last capture with the interval of its sampling error.
+fn rate(first: &Profile, last: &Profile, trend: &Trend, row: &TrendRow) -> Option<Rate> {
     let times = trend.times_unix_ns.as_ref()?;
     let hours = (times.last()?.saturating_sub(*times.first()?)) as f64 / 3.6e12;
-    let per_hour = row.per_hour.filter(|_| hours > 0.0)?;
-    let _ = hours;
-    Some(Rate { per_hour, low: per_hour, high: per_hour })
+    let of = |profile| certainty::by_site(profile, KIND, &[&row.site])?.into_iter().next();
+    let grown = of(first)?.bytes_to(&of(last)?);
+    let an_hour = |bytes: i64| bytes as f64 / hours;
+    (hours > 0.0).then(|| Rate {
+        per_hour: an_hour(grown.estimate),
+        low: an_hour(grown.low),
+        high: an_hour(grown.high),
+    })
 }

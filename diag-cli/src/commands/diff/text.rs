@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 
 use diag::profile::diff::{Change, Diff, DiffRow, Trend};
+use diag::profile::estimate::Interval;
 use diag::profile::frames::{FrameClass, ShownFrame, classify};
 use diag::profile::units;
 
 use super::{Compared, DiffArgs};
+use crate::certainty::plus_minus;
 use crate::clock;
 use crate::error::one_line;
 use crate::load::Loaded;
@@ -19,11 +21,12 @@ pub(super) fn render(
     args: &DiffArgs,
     diff: &Diff,
     trend: Option<&Trend>,
+    certain: &[Interval],
     style: Style,
 ) -> String {
     let mut out = String::new();
     head(&mut out, compared, diff, style);
-    rows(&mut out, args, diff, style);
+    rows(&mut out, args, diff, certain, style);
     if let Some(trend) = trend {
         course(&mut out, trend, args.rows, style);
     }
@@ -78,7 +81,7 @@ fn head(out: &mut String, compared: &Compared, diff: &Diff, style: Style) {
     out.push('\n');
 }
 
-fn rows(out: &mut String, args: &DiffArgs, diff: &Diff, style: Style) {
+fn rows(out: &mut String, args: &DiffArgs, diff: &Diff, certain: &[Interval], style: Style) {
     if diff.rows.is_empty() {
         out.push_str("nothing changed\n");
         return;
@@ -87,23 +90,28 @@ fn rows(out: &mut String, args: &DiffArgs, diff: &Diff, style: Style) {
     let with_objects = diff.unit == "bytes" && diff.rows.iter().any(|r| r.delta_objects.is_some());
     let mut table = Table::new(&[
         ("change", Align::Right),
+        (if certain.is_empty() { "" } else { "95 %" }, Align::Right),
         ("base", Align::Right),
         ("new", Align::Right),
         (if with_objects { "objects" } else { "" }, Align::Right),
         ("", Align::Left),
         ("site", Align::Left),
     ]);
-    for row in &diff.rows {
+    for (i, row) in diff.rows.iter().enumerate() {
+        let certain = certain.get(i);
+        let noise = certain.is_some_and(|c| c.low <= 0 && c.high >= 0);
         let objects = row.delta_objects.filter(|_| with_objects).map(|n| units::signed(n, "count"));
         let cells = vec![
             units::signed(row.delta, &diff.unit),
+            certain.map(|c| plus_minus(c, &diff.unit)).unwrap_or_default(),
             units::value(row.base, &diff.unit),
             units::value(row.new, &diff.unit),
             objects.unwrap_or_default(),
-            word(row.change).to_owned(),
+            if noise { "unsure" } else { word(row.change) }.to_owned(),
             place(row),
         ];
         match row.delta {
+            _ if noise => table.painted(cells, move |line| style.faint(line)),
             1.. => table.painted(cells, move |line| style.grown(line)),
             ..0 => table.painted(cells, move |line| style.shrunk(line)),
             0 => table.row(cells),
@@ -122,6 +130,9 @@ fn rows(out: &mut String, args: &DiffArgs, diff: &Diff, style: Style) {
     }
     if diff.rows_total > diff.rows.len() {
         let _ = writeln!(out, "… {} more changed; -n 0 shows all", diff.rows_total - diff.rows.len());
+    }
+    if certain.iter().any(|c| c.low <= 0 && c.high >= 0) {
+        out.push_str("unsure: the change is within the error of sampling\n");
     }
     if diff.rows_unchanged > 0 {
         let _ = writeln!(out, "{} did not change", diff.rows_unchanged);

@@ -61,6 +61,9 @@ fn about(status: &Status, endpoint: &Endpoint, findings: &mut Findings) {
     if let Some(process) = status.process() {
         what.push_str(&format!(", pid {}", process.pid));
     }
+    if let Some(program) = text(&status.0, "/executable") {
+        what.push_str(&format!(" ({program})"));
+    }
     if let Some(s) = status.0.get("uptime_s").and_then(Value::as_f64) {
         what.push_str(&format!(", up {}", units::nanoseconds((s * 1e9) as i64)));
     }
