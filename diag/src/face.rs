@@ -226,8 +226,8 @@ impl Builder {
         self
     }
 
-    /// Writes captures (heap with ages, waterline) to this directory: at once, every [`capture_every`], and when the last
-    /// handle is dropped.
+    /// Writes captures (heap with ages, waterline) to this directory: at once, more often in the first seconds, then every
+    /// [`capture_every`]. A job that ends before its second capture writes one when the last handle is dropped.
     ///
     /// [`capture_every`]: Self::capture_every
     #[must_use]

@@ -1,4 +1,5 @@
-//! The diagnostics' own thread: looks for newly loaded files once a second, and writes captures.
+//! The diagnostics' own thread: looks for newly loaded files once a second, and writes captures: at once, after 1, 3, 7
+//! seconds and so on until the time that was set is reached, and then as often as was set.
 //!
 //! A capture is two files, `heap-<time>-<pid>.pb.gz` (pprof with ages) and `memory-<time>-<pid>.json` (the waterline). Each
 //! is written under another name and renamed, so that it is there whole or not at all. The thread records nothing of
@@ -17,6 +18,8 @@ use crate::profile::pprof;
 use crate::sys::clock;
 
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
+/// Time from the first capture to the second; doubled from then on up to the time that was set, so that short jobs are seen.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// How long the last capture may take when the diagnostics end.
 const FINISH_WITHIN: Duration = Duration::from_secs(10);
 
@@ -130,12 +133,13 @@ impl Shared {
         let _unprofiled = Unprofiled::begin();
         let captures = self.config.capture_dir.is_some();
         let mut next_capture = Instant::now();
+        let mut wait = FIRST_WAIT.min(self.config.capture_every);
         loop {
             if captures && Instant::now() >= next_capture {
                 let _ = self.capture();
-                next_capture += self.config.capture_every;
                 // After a pause of the machine: go on from now rather than catch up.
-                next_capture = next_capture.max(Instant::now());
+                next_capture = (next_capture + wait).max(Instant::now());
+                wait = (wait * 2).min(self.config.capture_every);
             }
             if let Ok(heap) = &self.heap {
                 heap.refresh_modules();
@@ -149,7 +153,9 @@ impl Shared {
                 break;
             }
         }
-        if captures {
+        // At the end most memory is freed already, and a difference with this capture would mislead. A job that was over
+        // before its second capture has nothing better.
+        if captures && self.lock().captures.as_ref().is_some_and(|c| c.written < 2) {
             let _ = self.capture();
         }
         self.lock().finished = true;
