@@ -11,6 +11,7 @@ use serde::Serialize;
 use std::cmp::Reverse;
 use std::hash::{BuildHasher, Hasher};
 
+use super::estimate::{Accumulated, Estimator, Interval};
 use super::frames::{FrameClasses, ShownFrame};
 use super::keys::{Grouping, Keys};
 use super::select::HeapColumns;
@@ -120,6 +121,11 @@ pub struct DiffRow {
     pub base_objects: Option<i64>,
     /// Objects in the new profile.
     pub new_objects: Option<i64>,
+    /// Limits of `delta` from sampling, 95 %; `None` where the profiles state no sampling period in bytes. Both
+    /// profiles count as independent samples; if they share survivors, the change is more certain than this.
+    pub delta_low: Option<i64>,
+    /// See `delta_low`.
+    pub delta_high: Option<i64>,
     /// How many distinct stacks the row sums.
     pub stacks: usize,
     /// The stack that changed most, from the allocation outwards.
@@ -155,7 +161,9 @@ pub fn diff(base: &Profile, new: &Profile, options: &DiffOptions) -> Result<Diff
         |&row| rows.name(row),
     );
     let shown = rows.show(&changed, |values| values[1].saturating_sub(values[0]).unsigned_abs());
-    let list = changed.iter().zip(shown).map(|(&row, shown)| {
+    let certainty = rows.certainty(&changed);
+    let list = changed.iter().zip(shown).enumerate().map(|(i, (&row, shown))| {
+        let interval = certainty.as_ref().and_then(|c| c.get(i));
         let pair = |column: Option<usize>| column.map(|c| (rows.value(row, 0, c), rows.value(row, 1, c)));
         let (bytes, objects) = (pair(columns.bytes()), pair(columns.objects()));
         let (from, to) = (rows.value(row, 0, 0), rows.value(row, 1, 0));
@@ -172,6 +180,8 @@ pub fn diff(base: &Profile, new: &Profile, options: &DiffOptions) -> Result<Diff
             new_bytes: bytes.map(|p| p.1),
             base_objects: objects.map(|p| p.0),
             new_objects: objects.map(|p| p.1),
+            delta_low: interval.map(|i| i.low),
+            delta_high: interval.map(|i| i.high),
             stacks: shown.stacks,
             frames: shown.frames,
         }
@@ -358,6 +368,34 @@ impl<'a> Rows<'a> {
             }
         }
         self.pick(rows.len(), &stacks, &slots, &values, weight)
+    }
+
+    /// The interval of the change from the first to the last profile, for each of these rows.
+    fn certainty(&self, rows: &[u32]) -> Option<Vec<Interval>> {
+        let kind = &self.columns.value_type.kind;
+        let (first, last) = (0, self.profiles.len().checked_sub(1)?);
+        let mut slot_of_row = vec![u32::MAX; self.used.len()];
+        for (slot, &row) in rows.iter().enumerate() {
+            slot_of_row[row as usize] = slot as u32;
+        }
+        let sums = |number: usize| -> Option<Vec<Accumulated>> {
+            let profile = self.profiles.get(number)?;
+            let estimator = Estimator::new(profile, kind).ok()?;
+            let mut sums = vec![Accumulated::default(); rows.len()];
+            for sample in profile.samples() {
+                let row = self.row_of_stack[number][sample.stack.index()];
+                if let Some(sum) = sums.get_mut(slot_of_row[row as usize] as usize) {
+                    estimator.add(sum, &sample);
+                }
+            }
+            Some(sums)
+        };
+        let (base, new) = (sums(first)?, sums(last)?);
+        let is_bytes = self.columns.bytes() == Some(0);
+        let change = |(base, new): (&Accumulated, &Accumulated)| {
+            if is_bytes { base.bytes_to(new) } else { base.objects_to(new) }
+        };
+        (is_bytes || self.columns.objects() == Some(0)).then(|| base.iter().zip(&new).map(change).collect())
     }
 
     fn pick(

@@ -8,6 +8,7 @@
 use hashbrown::HashMap;
 use serde::Serialize;
 
+use super::estimate::{Accumulated, Estimator, Interval};
 use super::frames::{FrameClass, ShownFrame};
 use super::keys::{Grouping, Keys};
 use super::pattern::Pattern;
@@ -60,6 +61,13 @@ pub struct TopRow {
     pub class: FrameClass,
     /// Value of the stacks that end here.
     pub flat: i64,
+    /// 95 % limits of `flat` from sampling; `None` where the profile states no sampling period in bytes, and in
+    /// [`peek`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flat_low: Option<i64>,
+    /// See `flat_low`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flat_high: Option<i64>,
     /// Value of the stacks that pass or end here.
     pub cum: i64,
 }
@@ -107,13 +115,44 @@ pub fn top(profile: &Profile, type_index: usize, options: &TopOptions) -> Result
         let frame = keys.show(key);
         (frame.function, frame.file, frame.line)
     });
+    let certainty = certainty(profile, &value_type, &keys, &rows);
+    let mut rows: Vec<TopRow> = rows.into_iter().map(|key| sums.row(&keys, key)).collect();
+    for (row, interval) in rows.iter_mut().zip(certainty.into_iter().flatten()) {
+        (row.flat_low, row.flat_high) = (Some(interval.low), Some(interval.high));
+    }
     Ok(Top {
         kind: value_type.kind,
         unit: value_type.unit,
         total: profile.total(type_index),
         rows_total,
-        rows: rows.into_iter().map(|key| sums.row(&keys, key)).collect(),
+        rows,
     })
+}
+
+/// The interval of the flat value of each of these rows.
+fn certainty(
+    profile: &Profile,
+    value_type: &ValueType,
+    keys: &Keys<'_>,
+    rows: &[u32],
+) -> Option<Vec<Interval>> {
+    let estimator = Estimator::new(profile, &value_type.kind).ok()?;
+    let mut slot_of_key = vec![u32::MAX; keys.len()];
+    for (slot, &key) in rows.iter().enumerate() {
+        slot_of_key[key as usize] = slot as u32;
+    }
+    let mut sums = vec![Accumulated::default(); rows.len()];
+    for sample in profile.samples() {
+        let leaf = profile.stack(sample.stack).first().and_then(|&l| keys.location(0, l).first());
+        if let Some(sum) = leaf.and_then(|&key| sums.get_mut(slot_of_key[key as usize] as usize)) {
+            estimator.add(sum, &sample);
+        }
+    }
+    let interval = |sum: &Accumulated| {
+        let estimate = sum.estimate();
+        if value_type.unit == "bytes" { estimate.bytes } else { estimate.objects.unwrap_or_default() }
+    };
+    Some(sums.iter().map(interval).collect())
 }
 
 /// The functions (or what `grouping` says) whose name matches, with callers and callees, heaviest first.
@@ -216,6 +255,8 @@ impl Sums {
             frame: keys.show(key),
             class: keys.class(key),
             flat: self.flat[key as usize],
+            flat_low: None,
+            flat_high: None,
             cum: self.cum[key as usize],
         }
     }
@@ -284,6 +325,8 @@ fn top_labels(profile: &Profile, type_index: usize, value_type: ValueType, optio
         frame: ShownFrame { function: groups.name(group), file: String::new(), line: 0, inlined: false },
         class: FrameClass::User,
         flat: value,
+        flat_low: None,
+        flat_high: None,
         cum: value,
     };
     Top {

@@ -141,6 +141,33 @@ fn cpu_profiles_have_no_bytes() {
 }
 
 #[test]
+fn a_change_has_limits_where_the_sampling_is_known() {
+    let at = |objects: i64| {
+        let period = Period { value_type: ValueType::new("space", "bytes"), value: 1 << 16 };
+        let labels = [("bytes", "64")];
+        Stacks::new(&HEAP)
+            .meta(|m| m.period = Some(period))
+            .add_labelled("my::f", &labels, &[objects, 64 * objects])
+            .add_labelled("my::large", &[("bytes", "8388608")], &[objects >> 10, (objects >> 10) << 23])
+            .build()
+    };
+    // 16 and 64 raw samples of small objects, so about 48 +- 1.96 sqrt(80).
+    let (base, new) = (at(1 << 14), at(1 << 16));
+    let bytes = diff(&base, &new, &DiffOptions::default()).unwrap();
+    let small = bytes.rows.iter().find(|r| r.site == "my::f").unwrap();
+    assert_eq!(small.delta, 48 << 16);
+    let (low, high) = (small.delta_low.unwrap() >> 16, small.delta_high.unwrap() >> 16);
+    assert!((29..=32).contains(&low) && (65..=68).contains(&high), "{low} to {high}");
+    // Objects far above the period are all seen.
+    let large = bytes.rows.iter().find(|r| r.site == "my::large").unwrap();
+    assert_eq!((large.delta_low, large.delta_high), (Some(large.delta), Some(large.delta)));
+    let kind = Some("inuse_objects".to_owned());
+    let objects = diff(&base, &new, &DiffOptions { kind, ..Default::default() }).unwrap();
+    let small = objects.rows.iter().find(|r| r.site == "my::f").unwrap();
+    assert!(small.delta_low.unwrap() >> 10 == low && small.delta == 48 << 10, "{small:?}");
+}
+
+#[test]
 fn the_json_has_the_contracts_fields() {
     let base = Stacks::new(&HEAP).add("my::f", &[1, 10]).build();
     let new = Stacks::new(&HEAP).add("my::f;g|my::inl:12", &[3, 30]).build();

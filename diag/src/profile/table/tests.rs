@@ -58,6 +58,24 @@ fn groups() {
 }
 
 #[test]
+fn flat_values_have_limits_where_the_sampling_is_known() {
+    let period = crate::profile::Period { value_type: ValueType::new("space", "bytes"), value: 1 << 16 };
+    let profile = Stacks::new(&["inuse_objects/count", "inuse_space/bytes"])
+        .meta(|m| m.period = Some(period))
+        .add_labelled("my::f", &[("bytes", "64")], &[1 << 14, 1 << 20])
+        .build();
+    for column in 0..2 {
+        let row = &top(&profile, column, &TopOptions::default()).unwrap().rows[0];
+        let (low, high) = (row.flat_low.unwrap() as f64, row.flat_high.unwrap() as f64);
+        // 16 raw samples: 9.8 to 26.0 by Poisson's score interval.
+        let scale = row.flat as f64 / 16.0;
+        assert!((9.7..9.9).contains(&(low / scale)) && (25.9..26.1).contains(&(high / scale)), "{row:?}");
+    }
+    let profile = named(&[("my::f", 5)]);
+    assert_eq!(top(&profile, 0, &TopOptions::default()).unwrap().rows[0].flat_low, None);
+}
+
+#[test]
 fn frames_without_names_are_told_apart_by_offset() {
     let profile = Stacks::new(&["inuse_space/bytes"])
         .module(0x5000, "/bin/app", "ab")
