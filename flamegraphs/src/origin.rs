@@ -1,6 +1,6 @@
 //! Whose code a frame is, for its colour: from its demangled name and its source file.
 
-use diag::profile::frames::{FrameClass, classify, module_of_name};
+use diag::profile::frames::{FrameClass, classify_in, module_of_name};
 
 /// Whose code a frame is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -19,20 +19,17 @@ pub(crate) enum Origin {
 
 /// Classifies a function. `file` may be empty; names alone tell the runtime, files the rest.
 pub(crate) fn of(name: &str, file: &str) -> Origin {
-    let has_part = |parts: &[&str]| parts.iter().any(|p| file.contains(p));
     let native_file =
         [".c", ".cc", ".cpp", ".cxx", ".h", ".s", ".S", ".asm"].iter().any(|end| file.ends_with(end));
     let module = module_of_name(name);
     if module.is_none() || native_file {
         return Origin::Native;
     }
-    if classify(name) != FrameClass::User || has_part(&["/rustc/", "/lib/rustlib/src/"]) {
-        return Origin::Runtime;
+    match classify_in(name, file) {
+        FrameClass::Allocator | FrameClass::Runtime => Origin::Runtime,
+        FrameClass::Dependency => Origin::Dependency,
+        FrameClass::User => Origin::Own,
     }
-    if has_part(&["/.cargo/registry/", "/.cargo/git/", "/vendor/", "/pkg/mod/"]) {
-        return Origin::Dependency;
-    }
-    Origin::Own
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use clap::Args;
 use diag::profile::estimate::{Accumulated, Interval};
-use diag::profile::frames::FrameClass;
 use diag::profile::table::{SortBy, Top, TopOptions, top};
 use diag::profile::{Grouping, Profile, units};
 use serde_json::{Value, json};
@@ -126,7 +125,7 @@ fn text(loaded: &Loaded, type_index: usize, top: &Top, certain: &[Interval], sty
             units::percent(row.cum, top.total),
             crate::view::frame(&row.frame),
         ];
-        if row.class == FrameClass::User {
+        if !row.class.is_hidden() {
             table.row(cells);
         } else {
             table.painted(cells, move |line| style.faint(line));

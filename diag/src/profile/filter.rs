@@ -227,8 +227,7 @@ impl<'p> Cut<'p> {
     }
 
     fn keeps(&self, at: FrameAt) -> bool {
-        self.keeps_name(at)
-            && (!self.hide_runtime || self.class(at).is_none_or(|class| class == FrameClass::User))
+        self.keeps_name(at) && (!self.hide_runtime || self.class(at).is_none_or(|class| !class.is_hidden()))
     }
 
     fn location(&self, location: LocationId, copier: &mut Copier<'p>, builder: &mut ProfileBuilder) -> Kept {

@@ -1,8 +1,9 @@
 //! What a frame is: the allocator's own, the runtime's, or the user's code; and the site of a stack.
 //!
-//! Decided on demangled names only, so that it works on every profile, whoever made it. Rust names in both manglings
+//! Decided on demangled names, so that it works on every profile, whoever made it, and on source files where they are
+//! known: names tell the runtime, files tell the crates that came from a registry. Rust names in both manglings
 //! (`alloc::vec::Vec<T>::push`, `<alloc::vec::Vec<T>>::push`, with or without crate disambiguators), C, C++ and Go.
-//! It is a heuristic with a list; a name it does not know is the user's.
+//! It is a heuristic with a list; what it does not know is the user's.
 //!
 //! Allocator frames may be removed from the leaf end of a stack only: further out the same name is information
 //! (a `realloc` that called back, a container that wraps an allocator).
@@ -23,8 +24,29 @@ pub enum FrameClass {
     Allocator,
     /// Standard libraries, async runtimes, web frameworks, thread and process start.
     Runtime,
+    /// Crates and packages from a registry or a Git checkout.
+    Dependency,
     /// Everything else.
     User,
+}
+
+impl FrameClass {
+    /// Whether `hide_runtime` hides it: the allocator and the runtime.
+    pub fn is_hidden(self) -> bool {
+        matches!(self, Self::Allocator | Self::Runtime)
+    }
+}
+
+/// The class of a function by its demangled name and source file; either may be empty.
+pub fn classify_in(name: &str, file: &str) -> FrameClass {
+    let lies_in = |parts: &[&str]| parts.iter().any(|part| file.contains(part));
+    match classify(name) {
+        FrameClass::User if lies_in(&["/rustc/", "/lib/rustlib/src/"]) => FrameClass::Runtime,
+        FrameClass::User if lies_in(&["/.cargo/registry/", "/.cargo/git/", "/vendor/", "/pkg/mod/"]) => {
+            FrameClass::Dependency
+        }
+        class => class,
+    }
 }
 
 /// One frame of a location: an inlined function, or the function the machine code belongs to.
@@ -56,7 +78,8 @@ pub struct FrameClasses(Vec<FrameClass>);
 impl FrameClasses {
     /// Classifies every function: O(functions).
     pub fn new(profile: &Profile) -> Self {
-        Self(profile.functions().iter().map(|f| classify(profile.str(f.name))).collect())
+        let class = |f: &super::Function| classify_in(profile.str(f.name), profile.str(f.file));
+        Self(profile.functions().iter().map(class).collect())
     }
 
     /// The class of a function of that profile.
@@ -65,8 +88,8 @@ impl FrameClasses {
         self.0.get(function.index()).copied().unwrap_or(FrameClass::User)
     }
 
-    /// The site of a stack: the first frame of the user's own code from the leaf, else the first frame that is not
-    /// the allocator's (one without a name included), else the leaf. `None` for the empty stack.
+    /// The site of a stack: the first frame of the user's own code from the leaf, else of a dependency, else the first
+    /// frame that is not the allocator's (one without a name included), else the leaf. `None` for the empty stack.
     pub fn site(&self, profile: &Profile, stack: StackId) -> Option<FrameAt> {
         pick_site(leaf_first(profile, stack).map(|at| (at, function_of(profile, at).map(|f| self.of(f)))))
     }
@@ -92,16 +115,17 @@ impl FrameClasses {
 
 /// The rule behind [`FrameClasses::site`], over frames from the leaf with their class (`None` without a name).
 pub(crate) fn pick_site<T: Copy>(leaf_first: impl Iterator<Item = (T, Option<FrameClass>)>) -> Option<T> {
-    let (mut leaf, mut fallback) = (None, None);
+    let (mut leaf, mut fallback, mut dependency) = (None, None, None);
     for (frame, class) in leaf_first {
         leaf = leaf.or(Some(frame));
         match class {
             Some(FrameClass::User) => return Some(frame),
+            Some(FrameClass::Dependency) => dependency = dependency.or(Some(frame)),
             Some(FrameClass::Allocator) => {}
             Some(FrameClass::Runtime) | None => fallback = fallback.or(Some(frame)),
         }
     }
-    fallback.or(leaf)
+    dependency.or(fallback).or(leaf)
 }
 
 /// The frames of a stack, inlined ones expanded, leaf first.

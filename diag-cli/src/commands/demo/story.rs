@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use diag::profile::diff::{DiffOptions, Trend, TrendRow, trend};
-use diag::profile::frames::{FrameClass, ShownFrame, classify};
+use diag::profile::frames::{FrameClass, ShownFrame, classify_in};
 use diag::profile::{Filter, Profile, units};
 use serde_json::{Value, json};
 
@@ -133,7 +133,7 @@ impl Story {
             .iter()
             .skip_while(|f| f.function != row.site)
             .skip(1)
-            .filter(|f: &&ShownFrame| classify(&f.function) == FrameClass::User)
+            .filter(|f: &&ShownFrame| classify_in(&f.function, &f.file) == FrameClass::User)
             .map(|f| f.function.as_str())
             .take(3)
             .collect();

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use diag::profile::diff::{Change, Diff, DiffRow, Trend};
 use diag::profile::estimate::Interval;
-use diag::profile::frames::{FrameClass, ShownFrame, classify};
+use diag::profile::frames::{FrameClass, ShownFrame, classify_in};
 use diag::profile::units;
 
 use super::{Compared, DiffArgs};
@@ -161,7 +161,7 @@ fn place(row: &DiffRow) -> String {
 fn via(row: &DiffRow) -> Option<String> {
     let after = row.frames.iter().skip_while(|f| f.function != row.site).skip(1);
     let callers: Vec<&str> = after
-        .filter(|f| f.function != row.site && classify(&f.function) == FrameClass::User)
+        .filter(|f| f.function != row.site && classify_in(&f.function, &f.file) == FrameClass::User)
         .map(|f| f.function.as_str())
         .take(3)
         .collect();

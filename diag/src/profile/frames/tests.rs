@@ -191,3 +191,31 @@ fn only_the_leaf_end_loses_allocator_frames() {
     let classes = FrameClasses::new(&profile);
     assert_eq!(classes.shown(&profile, stack).len(), 2, "a stack of nothing else stays as it is");
 }
+
+#[test]
+fn methods_of_primitives_are_the_standard_librarys() {
+    for name in ["<str>::repeat", "<[u8]>::to_vec", "<*mut my::T>::read", "<u64>::pow", "<usize>::isqrt"] {
+        assert_eq!(classify(name), FrameClass::Runtime, "{name}");
+    }
+    for name in ["<[u8] as my::Trait>::f", "<my::T>::f", "<ux::T>::f", "my::str::f"] {
+        assert_eq!(classify(name), FrameClass::User, "{name}");
+    }
+}
+
+#[test]
+fn files_tell_dependencies_from_own_code() {
+    use super::classify_in;
+    for (name, file, class) in [
+        ("my_app::f", "src/lib.rs", FrameClass::User),
+        ("serde_json::f", "/root/.cargo/registry/src/x/serde_json-1/src/lib.rs", FrameClass::Dependency),
+        ("x::f", "/rustc/5980/library/alloc/src/str.rs", FrameClass::Runtime),
+        ("tokio::f", "/root/.cargo/registry/src/x/tokio-1/src/lib.rs", FrameClass::Runtime),
+    ] {
+        assert_eq!(classify_in(name, file), class, "{name} {file}");
+    }
+    let stack =
+        [(0, Some(FrameClass::Runtime)), (1, Some(FrameClass::Dependency)), (2, Some(FrameClass::User))];
+    assert_eq!(super::pick_site(stack.into_iter()), Some(2));
+    assert_eq!(super::pick_site(stack.into_iter().take(2)), Some(1));
+    assert_eq!(super::pick_site(stack.into_iter().take(1)), Some(0));
+}
