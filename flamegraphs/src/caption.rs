@@ -157,6 +157,11 @@ impl Caption {
                 magnitude(tree.root().width, &tree.columns.value),
             ));
         }
+        if tree.names.iter().any(|n| n.folded.is_some()) {
+            self.notes.push(
+                "Frames in [...] stand for runs of frames of the standard library and runtimes.".to_owned(),
+            );
+        }
         if tree.too_deep > 0 {
             self.notes.push(format!(
                 "Samples with stacks too deep to be drawn whole, which lose their middle: {}.",
@@ -251,8 +256,15 @@ fn losses(meta: &Meta, side: &str) -> Option<String> {
     Some(format!("Lost{side}: {}.", list.join(", ")))
 }
 
-fn comments(meta: &Meta) -> impl Iterator<Item = String> {
-    meta.comments.iter().filter(|c| !c.starts_with('#')).take(5).cloned()
+/// The remarks that viewers show, the first five of them.
+fn comments(meta: &Meta) -> Vec<String> {
+    let shown = || meta.comments.iter().filter(|c| !c.starts_with('#') && !c.trim().is_empty());
+    let mut list: Vec<String> = shown().take(5).cloned().collect();
+    let more = shown().count() - list.len();
+    if more > 0 {
+        list.push(format!("{more} more remarks are in the profile."));
+    }
+    list
 }
 
 fn no_samples(profile: &Profile, value: &ValueType) -> &'static str {

@@ -47,10 +47,16 @@ pub(crate) fn text(tree: &Tree, frame: &Frame, label: &Label) -> String {
     let mut text = format!("{} ({values}", label.whole);
     if let Kind::Function(name) = frame.kind
         && let Some(n) = tree.names.get(name as usize)
-        && !n.file.is_empty()
     {
-        let file = names::short_path(&n.file).replace('(', "[").replace(')', "]");
-        let _ = write!(text, "; {file}");
+        if !n.file.is_empty() {
+            let file = names::short_path(&n.file).replace('(', "[").replace(')', "]");
+            let _ = write!(text, "; {file}");
+        }
+        let _ = match n.folded {
+            Some((fewest, most)) if fewest == most => write!(text, "; {most} runtime frames in one"),
+            Some((fewest, most)) => write!(text, "; {fewest} to {most} runtime frames in one"),
+            None => Ok(()),
+        };
     }
     text.push(')');
     text

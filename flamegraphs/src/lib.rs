@@ -32,13 +32,14 @@ mod names;
 mod options;
 mod origin;
 mod paint;
+mod runtime;
 mod svg;
 mod time;
 mod tree;
 mod units;
 
 pub use error::Error;
-pub use options::{Colors, DiffWidth, Direction, Options, StackOrder};
+pub use options::{Colors, DiffWidth, Direction, Options, RuntimeFrames, StackOrder};
 
 use caption::Caption;
 use diag::profile::Profile;

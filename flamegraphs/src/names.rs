@@ -64,6 +64,12 @@ pub(crate) fn short(name: &str) -> String {
     }
     let mut plain = String::with_capacity(name.len());
     without_generics(name, &mut plain);
+    // C++ names end in parameters, which are paths too.
+    if plain.ends_with(')')
+        && let Some(at) = plain.find('(').filter(|&at| at > 0)
+    {
+        plain.truncate(at);
+    }
     let mut kept = 0;
     let mut start = 0;
     for (at, _) in plain.rmatch_indices("::") {
@@ -159,6 +165,8 @@ mod tests {
             ("core::ops::function::FnOnce::call_once{{vtable.shim}}", "FnOnce::call_once{{vtable.shim}}"),
             ("alloc::boxed::Box<dyn Fn() -> u8>::new", "Box::new"),
             ("a::b::<impl x::Y for z::W<T>>::go", "b::go"),
+            ("ns::Parser<int>::run(std::string const&, ns::Mode)", "Parser::run"),
+            ("(anonymous namespace)::f(int)", "(anonymous namespace)::f(int)"),
             ("main", "main"),
             ("<", "<"),
             ("::", "::"),

@@ -24,8 +24,8 @@ pub struct Options {
     pub order: StackOrder,
     /// What width means in a difference.
     pub diff_width: DiffWidth,
-    /// Leaves out frames of the standard library's and the async runtime's machinery.
-    pub hide_runtime: bool,
+    /// What becomes of frames of the standard library, async runtimes, web frameworks and the allocator.
+    pub runtime: RuntimeFrames,
     /// Puts a frame with the value of this label (`age`, `thread`) below each stack, so that stacks are grouped by it.
     pub group_by_label: Option<String>,
     /// For a strict content security policy: the scripts and styles carry this nonce. There is no other inline code;
@@ -47,7 +47,7 @@ impl Default for Options {
             direction: Direction::default(),
             order: StackOrder::default(),
             diff_width: DiffWidth::default(),
-            hide_runtime: false,
+            runtime: RuntimeFrames::default(),
             group_by_label: None,
             csp_nonce: None,
         }
@@ -100,4 +100,17 @@ pub enum DiffWidth {
     Change,
     /// The larger of the two sides: what did not change is drawn in light grey and gives the context.
     Larger,
+}
+
+/// What becomes of frames that only run other code. In an async service they are nine of ten.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RuntimeFrames {
+    /// A run of them becomes one frame that names the crates. The function that other code called stays, and so do
+    /// the last ones of a stack without any other code.
+    #[default]
+    Fold,
+    /// All are drawn.
+    Show,
+    /// None is drawn. A stack of nothing else gets a frame that says so.
+    Hide,
 }

@@ -32,6 +32,7 @@ pub(crate) fn fill(tree: &Tree, frame: &Frame, colors: Colors) -> String {
         }
         (Kind::All, Mode::Single) => hex(UNCHANGED),
         (Kind::Function(name), Mode::Single) => match tree.names.get(name as usize) {
+            Some(n) if n.folded.is_some() => sample(Origin::Runtime),
             Some(n) if n.remark => hex(REMARK),
             Some(n) => match colors {
                 Colors::Origin => origin(n.origin, &n.raw),

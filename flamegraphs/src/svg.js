@@ -24,5 +24,14 @@ function update_text_for_elements(elements) {
     });
 }
 
+// inferno keeps zoom and search in the address; where a document has none that may change (srcdoc, data:, sandbox),
+// browsers throw.
+(function () {
+    var replace = history.replaceState;
+    history.replaceState = function () {
+        try { replace.apply(history, arguments); } catch (e) { console.debug("the address stays as it is: " + e); }
+    };
+})();
+
 if (document.readyState === "complete") init();
 else window.addEventListener("load", init);

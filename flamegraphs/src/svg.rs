@@ -31,6 +31,9 @@ const PAD_PX: f64 = 10.0;
 const CHAR_PX: f64 = 12.0 * 0.59;
 const LINE_PX: usize = 17;
 
+/// The picture carries inferno's script.
+const CREDIT: &str = " Layout and first script by inferno, CDDL-1.0, https://github.com/jonhoo/inferno ";
+
 /// Shorter beginnings of names say nothing. The script has the same number.
 const MIN_CHARS: usize = 5;
 
@@ -205,6 +208,7 @@ impl Dresser<'_> {
         if self.place == Place::File {
             element(out, BytesStart::new("title"), &self.caption.title)?;
         }
+        write(out, Event::Comment(BytesText::from_escaped(CREDIT)))?;
         Ok(())
     }
 

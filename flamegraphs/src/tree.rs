@@ -4,13 +4,14 @@
 //! needed. Nodes are in preorder: a parent comes before its children, and passes over the tree are loops, not
 //! recursion. Cost: 4 bytes a frame of each sample, 48 bytes a node. Sums saturate.
 
-use diag::profile::frames::{address_name, is_runtime};
+use diag::profile::frames::{address_name, is_runtime, module_of_name};
 use diag::profile::{LocationId, Profile, Sample};
 use hashbrown::HashMap;
 
 use crate::caption::Columns;
-use crate::options::{DiffWidth, Options, StackOrder};
+use crate::options::{DiffWidth, Options, RuntimeFrames, StackOrder};
 use crate::origin::{self, Origin};
+use crate::runtime::{self, Part};
 
 /// Values of a node: the drawn column on both sides, and the one that goes with it (objects of bytes).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -90,6 +91,10 @@ pub(crate) struct Name {
     /// Not a function but a remark of ours.
     pub(crate) remark: bool,
     pub(crate) origin: Origin,
+    /// Whether it only runs other code.
+    pub(crate) runtime: bool,
+    /// The fewest and most frames that this one stands for.
+    pub(crate) folded: Option<(usize, usize)>,
 }
 
 /// A node. `amounts` and `width` include the children once the tree is finished.
@@ -115,7 +120,7 @@ pub(crate) struct Tree {
     rows: Vec<Row>,
     order: StackOrder,
     max_depth: usize,
-    hide_runtime: bool,
+    runtime: RuntimeFrames,
     group_by_label: Option<String>,
     path: Vec<u32>,
 }
@@ -139,7 +144,7 @@ impl Tree {
             rows: Vec::new(),
             order: options.order,
             max_depth: options.max_depth.max(8),
-            hide_runtime: options.hide_runtime,
+            runtime: options.runtime,
             group_by_label: options.group_by_label.clone(),
             path: Vec::new(),
         }
@@ -225,14 +230,14 @@ impl Tree {
             let range = frames.names_of(profile, location, self);
             self.path.extend_from_slice(frames.flat.get(range).unwrap_or_default());
         }
-        if self.hide_runtime {
-            let names = &self.names;
-            self.path.retain(|&n| names.get(n as usize).is_none_or(|n| n.remark || !is_runtime(&n.raw)));
-        }
         if self.path.is_empty() {
-            let text = if self.hide_runtime { "(only runtime frames)" } else { "(no stack)" };
-            let name = self.remark(text.to_owned());
+            let name = self.remark("(no stack)".to_owned());
             self.path.push(name);
+        }
+        match self.runtime {
+            RuntimeFrames::Show => {}
+            RuntimeFrames::Hide => self.hide_runtime(),
+            RuntimeFrames::Fold => self.fold_runtime(),
         }
         self.cut_middle();
         if self.order == StackOrder::FromLeaf {
@@ -243,6 +248,46 @@ impl Tree {
             let name = self.remark(group);
             self.path.insert(0, name);
         }
+    }
+
+    fn is_runtime(&self, name: u32) -> bool {
+        self.names.get(name as usize).is_some_and(|n| n.runtime)
+    }
+
+    fn hide_runtime(&mut self) {
+        let names = &self.names;
+        self.path.retain(|&n| names.get(n as usize).is_none_or(|n| !n.runtime));
+        if self.path.is_empty() {
+            let name = self.remark("(only runtime frames)".to_owned());
+            self.path.push(name);
+        }
+    }
+
+    fn fold_runtime(&mut self) {
+        let flags: Vec<bool> = self.path.iter().map(|&n| self.is_runtime(n)).collect();
+        let path = std::mem::take(&mut self.path);
+        for part in runtime::parts(&flags) {
+            match part {
+                Part::Frame(i) => self.path.extend(path.get(i)),
+                Part::Run(from, to) => {
+                    let run = path.get(from..to).unwrap_or_default();
+                    let name = self.run_name(run);
+                    self.path.push(name);
+                }
+            }
+        }
+    }
+
+    fn run_name(&mut self, run: &[u32]) -> u32 {
+        let known = run.iter().filter_map(|&n| self.names.get(n as usize));
+        let text = runtime::text(known.map(|n| module_of_name(&n.raw)));
+        let id = self.remark(text);
+        if let Some(name) = self.names.get_mut(id as usize) {
+            name.origin = Origin::Runtime;
+            let (fewest, most) = name.folded.unwrap_or((run.len(), run.len()));
+            name.folded = Some((fewest.min(run.len()), most.max(run.len())));
+        }
+        id
     }
 
     fn cut_middle(&mut self) {
@@ -274,8 +319,9 @@ impl Tree {
         let id = self.names.len() as u32;
         let file = file();
         let origin = origin(&raw, &file);
+        let runtime = !remark && is_runtime(&raw);
         self.name_ids.insert(raw.clone(), id);
-        self.names.push(Name { raw, file, remark, origin });
+        self.names.push(Name { raw, file, remark, origin, runtime, folded: None });
         id
     }
 }

@@ -42,7 +42,7 @@ fn chromium() -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// Opens `markup` as a file of this kind, runs `script`, and gives what it put into `seen`. `None`: skipped.
+/// Opens `markup` as a file of this kind (`data`: a page that is its own address), runs `script`, and gives what it put into `seen`. `None`: skipped.
 fn browse(markup: &str, extension: &str, script: &str) -> Option<Value> {
     let Some(chromium) = chromium() else {
         assert!(
@@ -54,7 +54,6 @@ fn browse(markup: &str, extension: &str, script: &str) -> Option<Value> {
         return None;
     };
     let scratch = tempfile::tempdir().unwrap();
-    let file = scratch.path().join("picture").with_extension(extension);
     let end = if extension == "svg" { "</svg>" } else { "</body>" };
     let at = markup.rfind(end).unwrap();
     let tail = &markup[at..];
@@ -65,8 +64,14 @@ fn browse(markup: &str, extension: &str, script: &str) -> Option<Value> {
          }}, 100); }});\n//]]></script>{tail}",
         &markup[..at]
     );
-    std::fs::write(&file, injected).unwrap();
-    let dom = dump(&chromium, scratch.path(), &file);
+    let address = if extension == "data" {
+        format!("data:text/html;charset=utf-8,{}", percent_encoded(&injected))
+    } else {
+        let file = scratch.path().join("picture").with_extension(extension);
+        std::fs::write(&file, injected).unwrap();
+        format!("file://{}", file.display())
+    };
+    let dom = dump(&chromium, scratch.path(), &address);
     let encoded = dom.split("data-seen=\"").nth(1).and_then(|s| s.split('"').next());
     let encoded =
         encoded.unwrap_or_else(|| panic!("the script did not run: {}", &dom[..dom.len().min(2000)]));
@@ -75,7 +80,7 @@ fn browse(markup: &str, extension: &str, script: &str) -> Option<Value> {
     Some(seen)
 }
 
-fn dump(chromium: &Path, scratch: &Path, file: &Path) -> String {
+fn dump(chromium: &Path, scratch: &Path, address: &str) -> String {
     let output = Command::new(chromium)
         .args([
             "--headless",
@@ -91,11 +96,22 @@ fn dump(chromium: &Path, scratch: &Path, file: &Path) -> String {
             "--dump-dom",
         ])
         .arg(format!("--user-data-dir={}", scratch.join("chromium").display()))
-        .arg(format!("file://{}", file.display()))
+        .arg(address)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut all, b| {
+        if b.is_ascii_alphanumeric() {
+            all.push(char::from(b));
+        } else {
+            all.push_str(&format!("%{b:02x}"));
+        }
+        all
+    })
 }
 
 fn percent_decoded(text: &str) -> String {
@@ -224,6 +240,24 @@ fn the_page_searches_and_zooms() {
     );
     assert_eq!(seen["scrolls_sideways"], false);
     assert_eq!(seen["requests"], serde_json::json!([]), "nothing is fetched");
+}
+
+#[test]
+fn the_page_works_without_an_address_of_its_own() {
+    let html = render_html(&service(), &options(Direction::Icicle)).unwrap();
+    let script = r##"
+        var term = document.getElementById("term");
+        term.value = "cache";
+        term.dispatchEvent(new Event("input", { bubbles: true }));
+        seen.found = content("found");
+        click(group("orders::warm_up").querySelector("rect"));
+        seen.zoomed = look("orders::warm_up").width;
+        seen.address = location.href.slice(0, 5);
+    "##;
+    let Some(seen) = browse(&html, "data", script) else { return };
+    assert_eq!(seen["address"], "data:");
+    assert_eq!(seen["found"], "Matched: 56.9%");
+    assert_eq!(seen["zoomed"], 100.0);
 }
 
 #[test]

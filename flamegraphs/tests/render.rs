@@ -7,7 +7,8 @@ use diag::profile::{
     Function, Label, LabelSetId, LabelValue, Line, Profile, ProfileBuilder, StrId, ValueType,
 };
 use flamegraphs::{
-    Colors, DiffWidth, Direction, Error, Options, StackOrder, render_diff_svg, render_html, render_svg,
+    Colors, DiffWidth, Direction, Error, Options, RuntimeFrames, StackOrder, render_diff_svg, render_html,
+    render_svg,
 };
 use support::{Drawn, Stacks, frames, service, service_later};
 
@@ -21,7 +22,7 @@ fn find<'a>(frames: &'a [Drawn], name: &str) -> &'a Drawn {
 
 /// The frames right below the root.
 fn top_width(frames: &[Drawn]) -> u64 {
-    let root = find(frames, "all (");
+    let root = frames.iter().find(|f| f.text.starts_with("all (")).unwrap();
     let row = frames.iter().filter(|f| f.y != root.y).map(|f| (f.y - root.y).abs()).min().unwrap();
     frames.iter().filter(|f| (f.y - root.y).abs() == row).map(|f| f.width).sum()
 }
@@ -185,11 +186,39 @@ fn stacks_can_be_merged_from_the_leaf() {
 
 #[test]
 fn runtime_frames_can_be_hidden() {
-    let options = Options { hide_runtime: true, ..titled() };
+    let options = Options { runtime: RuntimeFrames::Hide, ..titled() };
     let drawn = frames(&render_svg(&service(), &options).unwrap());
     assert!(!drawn.iter().any(|f| f.text.starts_with("tokio") || f.text.starts_with("hashbrown")));
     assert_eq!(find(&drawn, "orders::cache").width, 30 << 20, "what the runtime did for it counts");
     assert_eq!(top_width(&drawn), service().total(3) as u64);
+}
+
+#[test]
+fn runs_of_runtime_frames_are_one_frame() {
+    let start = ["clone3", "start_thread", "std::thread::start", "tokio::runtime::run"];
+    let tower = ["tower::Service::call", "hyper::serve", "tokio::poll", "core::future::poll"];
+    let stack = |start: &[&'static str], leaf: &'static str| -> Vec<&'static str> {
+        [start, &["app::main"], &tower, &["app::handler", leaf]].concat()
+    };
+    let profile = Stacks::heap(0)
+        .add(&stack(&start, "app::grow"), 1, 1000)
+        .add(&stack(&[&start[..], &["tokio::runtime::park"]].concat(), "app::keep"), 1, 500)
+        .add(&[&start[..], &tower].concat(), 1, 50)
+        .done();
+    let svg = render_svg(&profile, &titled()).unwrap();
+    let drawn = frames(&svg);
+    let run = find(&drawn, "[native, std, tokio] (");
+    assert_eq!(run.width, 1500);
+    assert!(run.text.ends_with("; 4 to 5 runtime frames in one)"), "{}", run.text);
+    assert_eq!(find(&drawn, "tower::Service::call").width, 1500, "what own code called stays");
+    assert!(find(&drawn, "[hyper, tokio, core]").text.ends_with("; 3 runtime frames in one)"));
+    assert_eq!(find(&drawn, "core::future::poll").width, 50, "the leaf of a stack without own code stays");
+    assert_eq!(top_width(&drawn), 1550);
+    assert!(svg.contains("Frames in [...] stand for runs"));
+
+    let all = render_svg(&profile, &Options { runtime: RuntimeFrames::Show, ..titled() }).unwrap();
+    assert_eq!(find(&frames(&all), "clone3").width, 1550);
+    assert!(!all.contains("Frames in [...]"));
 }
 
 #[test]
