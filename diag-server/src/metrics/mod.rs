@@ -28,7 +28,8 @@ pub(crate) async fn text(State(shared): State<Arc<Shared>>) -> Result<Response, 
 
 fn collect(diag: &Diag) -> String {
     let mut metrics = Metrics::default();
-    let waterline = diag.memory();
+    // Scraped every few seconds: without the walk of the page tables.
+    let waterline = diag::memory::read_quick();
     if let Some(jemalloc) = waterline.jemalloc.known() {
         write_jemalloc(&mut metrics, jemalloc);
     }

@@ -7,6 +7,8 @@ use diag::profile::{Profile, StackId};
 
 /// Stacks beyond these are counted, not listed: this is for reading.
 const MOST_STACKS: usize = 1000;
+/// The list ends with the stack that goes beyond this.
+const MOST_TEXT_BYTES: usize = 4 << 20;
 const MOST_NAME_CHARS: usize = 300;
 
 #[derive(Clone, Copy, Default)]
@@ -26,7 +28,12 @@ pub(super) fn write(profile: &Profile) -> String {
     let mut out = String::new();
     // Writing to a String does not fail.
     let _ = writeln!(out, "heap profile: {} @ heapprofile", total.text());
+    let mut listed = 0;
     for (stack, row) in rows.iter().take(MOST_STACKS) {
+        if out.len() > MOST_TEXT_BYTES {
+            break;
+        }
+        listed += 1;
         let _ = write!(out, "{} @", row.text());
         for &location in profile.stack(*stack) {
             let _ = write!(out, " {:#x}", profile.location(location).address);
@@ -35,7 +42,7 @@ pub(super) fn write(profile: &Profile) -> String {
         frames(&mut out, profile, *stack);
         out.push('\n');
     }
-    if let more @ 1.. = rows.len().saturating_sub(MOST_STACKS) {
+    if let more @ 1.. = rows.len().saturating_sub(listed) {
         let _ = writeln!(out, "# and {more} smaller stacks; ask without debug for all of them");
     }
     if let Some(period) = &profile.meta().period {

@@ -63,7 +63,11 @@ impl Tree {
     }
 
     fn read(&self) -> Waterline {
-        read_below(self.0.path(), 1_795_266_322_000_000_000, Reading::missing("not asked"))
+        self.read_with(Effort::Full)
+    }
+
+    fn read_with(&self, effort: Effort) -> Waterline {
+        read_below(self.0.path(), 1_795_266_322_000_000_000, Reading::missing("not asked"), effort)
     }
 
     fn cgroup(&self) -> Cgroup {
@@ -114,6 +118,14 @@ fn the_process_is_read_exactly() {
     assert_eq!(p.swap_bytes, Reading::Known(64 * 1024), "not SwapPss");
     assert_eq!(p.virtual_bytes, Reading::Known(800_000 * 1024));
     assert_eq!(p.threads, Reading::Known(17));
+}
+
+#[test]
+fn a_quick_reading_leaves_out_the_walk() {
+    let p = v2_tree().read_with(Effort::Quick).process;
+    assert_eq!(p.rss_bytes, Reading::Known(204_800 * 1024), "from status");
+    assert_eq!(p.anonymous_bytes, Reading::Known(180_000 * 1024));
+    assert!(p.pss_bytes.why_missing().unwrap().contains("left out"), "{:?}", p.pss_bytes);
 }
 
 #[test]
