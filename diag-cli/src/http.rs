@@ -295,6 +295,9 @@ fn transport(url: &str, target: &Endpoint, error: &ureq::Error) -> Error {
                 "the target may have restarted, or it speaks something else than HTTP (https?)",
             )
         }
+        ureq::Error::Io(e) if url.starts_with("https:") => {
+            failed(format!("{url}: TLS failed: {e}"), "is it http:// there, or does it need --ca-file?")
+        }
         ureq::Error::Io(e) => failed(format!("{url}: {e}"), "check host, port and network"),
         ureq::Error::Protocol(e) => failed(
             format!("{url} does not answer in HTTP ({e})"),

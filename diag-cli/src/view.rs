@@ -1,5 +1,6 @@
 //! What the viewing commands share: which values, which stacks, which frames, and the line that says what is shown.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use clap::Args;
@@ -97,6 +98,18 @@ impl SelectArgs {
             label_ignore: self.ignore_label.clone(),
             hide_runtime: !self.runtime,
         }
+    }
+
+    /// The profile as selected; not copied when all of it is wanted.
+    ///
+    /// # Errors
+    /// The result outgrows its tables.
+    pub fn apply<'p>(&self, loaded: &'p Loaded) -> Result<Cow<'p, Profile>> {
+        let filter = self.filter();
+        if filter.is_empty() {
+            return Ok(Cow::Borrowed(&loaded.profile));
+        }
+        filter.apply(&loaded.profile).map(Cow::Owned).map_err(|e| profile_error(&loaded.name, &e))
     }
 
     /// Whether any stack, sample or frame is chosen by hand.

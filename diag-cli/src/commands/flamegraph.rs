@@ -12,7 +12,7 @@ use crate::error::{Error, Result, one_line};
 use crate::load::{Loaded, Loader};
 use crate::output::{Sink, print};
 use crate::target::Target;
-use crate::view::{SelectArgs, caveats, profile_error};
+use crate::view::{SelectArgs, caveats};
 
 /// `flamegraph TARGET`.
 #[derive(Clone, Debug, Args)]
@@ -138,10 +138,9 @@ fn draw(args: &FlamegraphArgs, picture: Picture, base: Option<&Loaded>, new: &Lo
         group_by_label: args.group_label.clone(),
         ..flamegraphs::Options::default()
     };
-    let shown = |l: &Loaded| -> Result<Profile> {
-        args.select.filter().apply(&l.profile).map_err(|e| profile_error(&l.name, &e))
-    };
-    render(picture, base.map(shown).transpose()?.as_ref(), &shown(new)?, &options)
+    let base = base.map(|b| args.select.apply(b)).transpose()?;
+    let new = args.select.apply(new)?;
+    render(picture, base.as_deref(), &new, &options)
 }
 
 /// Draws one profile, or the difference of two.

@@ -51,7 +51,7 @@ pub fn run(global: &GlobalArgs, args: &PeekArgs) -> Result<ExitCode> {
     let loaded = Loader::new(global, &args.symbols)?.one(&target)?;
     let type_index = args.select.type_index(&loaded.profile)?;
     let fail = |e| profile_error(&loaded.name, &e);
-    let shown = args.select.filter().apply(&loaded.profile).map_err(fail)?;
+    let shown = args.select.apply(&loaded)?;
     let mut rows = peek(&shown, type_index, &args.group.by, &pattern).map_err(fail)?;
     if rows.is_empty() {
         return Err(Error::failed(
@@ -80,7 +80,8 @@ pub fn run(global: &GlobalArgs, args: &PeekArgs) -> Result<ExitCode> {
             print(&out)?;
         }
     }
-    std::mem::forget((loaded, shown));
+    std::mem::forget(shown);
+    std::mem::forget(loaded);
     Ok(ExitCode::SUCCESS)
 }
 

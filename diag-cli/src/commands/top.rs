@@ -52,7 +52,7 @@ pub fn run(global: &GlobalArgs, args: &TopArgs) -> Result<ExitCode> {
     let loaded = Loader::new(global, &args.symbols)?.one(&target)?;
     let type_index = args.select.type_index(&loaded.profile)?;
     let fail = |e| profile_error(&loaded.name, &e);
-    let shown = args.select.filter().apply(&loaded.profile).map_err(fail)?;
+    let shown = args.select.apply(&loaded)?;
     let options = TopOptions {
         grouping: args.group.by.clone(),
         sort: if args.cum { SortBy::Cum } else { SortBy::Flat },
@@ -67,7 +67,8 @@ pub fn run(global: &GlobalArgs, args: &TopArgs) -> Result<ExitCode> {
         }
     }
     // Freeing tables of a million entries takes longer than ending the process.
-    std::mem::forget((loaded, shown));
+    std::mem::forget(shown);
+    std::mem::forget(loaded);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -56,7 +56,7 @@ pub fn run(global: &GlobalArgs, args: &TreeArgs) -> Result<ExitCode> {
     let loaded = Loader::new(global, &args.symbols)?.one(&target)?;
     let type_index = args.select.type_index(&loaded.profile)?;
     let fail = |e| profile_error(&loaded.name, &e);
-    let shown = args.select.filter().apply(&loaded.profile).map_err(fail)?;
+    let shown = args.select.apply(&loaded)?;
     let whole = CallTree::grouped(&shown, type_index, &args.group.by).map_err(fail)?;
     let tree = if args.rows < whole.len() { whole.pruned(args.rows) } else { whole };
     match args.format.format {
@@ -74,7 +74,8 @@ pub fn run(global: &GlobalArgs, args: &TreeArgs) -> Result<ExitCode> {
             print(&out)?;
         }
     }
-    std::mem::forget((loaded, shown));
+    std::mem::forget(shown);
+    std::mem::forget(loaded);
     Ok(ExitCode::SUCCESS)
 }
 
