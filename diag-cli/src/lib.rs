@@ -5,7 +5,6 @@
 //! result where it belongs. Nothing here computes on profiles, and nothing in `diag::profile` reads files.
 
 pub mod captures;
-pub mod certainty;
 pub mod cli;
 pub mod clock;
 pub mod commands;

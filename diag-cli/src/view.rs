@@ -218,3 +218,9 @@ pub fn frame(frame: &diag::profile::frames::ShownFrame) -> String {
     let file = parts.into_iter().rev().collect::<Vec<_>>().join("/");
     if frame.line > 0 { format!("{name}  {file}:{}", frame.line) } else { format!("{name}  {file}") }
 }
+
+/// `± 1.2 MiB`: the longer arm of a 95 % interval; empty where there is none.
+pub fn plus_minus(value: i64, low: Option<i64>, high: Option<i64>, unit: &str) -> String {
+    let (Some(low), Some(high)) = (low, high) else { return String::new() };
+    format!("± {}", units::value(high.saturating_sub(value).max(value.saturating_sub(low)), unit))
+}

@@ -7,13 +7,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use diag::profile::diff::{Diff, DiffOptions, RowBy, Trend, diff, trend};
-use diag::profile::estimate::{Accumulated, Interval};
 use diag::profile::{Profile, delta, pprof};
 use serde_json::{Value, json};
 
 use super::flamegraph::{Picture, render};
 use crate::captures;
-use crate::certainty;
 use crate::cli::{GlobalArgs, SymbolArgs};
 use crate::error::{Error, Result, one_line};
 use crate::load::{Loaded, Loader, spread};
@@ -202,12 +200,8 @@ fn compare(
             let difference = diff(base_profile, new_profile, &options).map_err(fail)?;
             let course =
                 if profiles.len() > 2 { Some(trend(&profiles, &options).map_err(fail)?) } else { None };
-            let certain = match args.by {
-                By::Site => intervals(base_profile, new_profile, &difference),
-                By::Line | By::Stack => Vec::new(),
-            };
             if format == Format::Json {
-                let document = document(compared, type_index, &difference, course.as_ref(), &certain)?;
+                let document = document(compared, type_index, &difference, course.as_ref())?;
                 return Ok(format!("{document}\n").into_bytes());
             }
             let style = match sink {
@@ -215,7 +209,7 @@ fn compare(
                 Sink::File(_) if global.color == ColorChoice::Always => Style::for_stdout(global.color),
                 Sink::File(_) => Style::plain(),
             };
-            Ok(text::render(compared, args, &difference, course.as_ref(), &certain, style).into_bytes())
+            Ok(text::render(compared, args, &difference, course.as_ref(), style).into_bytes())
         }
     }
 }
@@ -233,36 +227,10 @@ fn filtered(args: &DiffArgs, format: Format, loaded: &[Loaded]) -> Result<Option
     loaded.iter().map(apply).collect::<Result<Vec<_>>>().map(Some)
 }
 
-/// 95 % intervals of the changes, where both profiles were sampled by bytes; empty where not.
-fn intervals(base: &Profile, new: &Profile, diff: &Diff) -> Vec<Interval> {
-    let sites: Vec<&str> = diff.rows.iter().map(|r| r.site.as_str()).collect();
-    let sums = certainty::by_site(base, &diff.kind, &sites).zip(certainty::by_site(new, &diff.kind, &sites));
-    let Some((base, new)) = sums else { return Vec::new() };
-    let of_unit = |(b, n): (&Accumulated, &Accumulated)| match diff.unit.as_str() {
-        "bytes" => b.bytes_to(n),
-        _ => b.objects_to(n),
-    };
-    base.iter().zip(&new).map(of_unit).collect()
-}
-
-fn document(
-    compared: &Compared,
-    type_index: usize,
-    diff: &Diff,
-    trend: Option<&Trend>,
-    certain: &[Interval],
-) -> Result<Value> {
+fn document(compared: &Compared, type_index: usize, diff: &Diff, trend: Option<&Trend>) -> Result<Value> {
     let broken =
         |e: serde_json::Error| Error::failed(format!("cannot write JSON: {e}"), "this is a bug: report it");
     let mut document = serde_json::to_value(diff).map_err(broken)?;
-    if let Some(rows) = document.get_mut("rows").and_then(Value::as_array_mut) {
-        for (row, interval) in rows.iter_mut().zip(certain) {
-            if let Some(row) = row.as_object_mut() {
-                row.insert("delta_low".into(), interval.low.into());
-                row.insert("delta_high".into(), interval.high.into());
-            }
-        }
-    }
     if let Some(object) = document.as_object_mut() {
         let of = |l: Option<&Loaded>| l.map(|l| facts(l, type_index_like(l, diff).unwrap_or(type_index)));
         object.insert("base".into(), json!(of(compared.loaded.first())));

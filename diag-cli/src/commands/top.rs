@@ -3,20 +3,18 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use diag::profile::estimate::{Accumulated, Interval};
 use diag::profile::table::{SortBy, Top, TopOptions, top};
-use diag::profile::{Grouping, Profile, units};
-use serde_json::{Value, json};
+use diag::profile::units;
+use serde_json::json;
 
-use crate::certainty;
 use crate::cli::{FormatArgs, GlobalArgs, SymbolArgs, TextOrJson};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::load::{Loaded, Loader};
 use crate::output::print;
 use crate::table::{Align, Table};
 use crate::target::Target;
 use crate::terminal::{Style, stdout_columns};
-use crate::view::{GroupArgs, SelectArgs, caveats, facts, heading, profile_error};
+use crate::view::{GroupArgs, SelectArgs, caveats, facts, heading, plus_minus, profile_error};
 
 /// `top TARGET`.
 #[derive(Clone, Debug, Args)]
@@ -59,11 +57,14 @@ pub fn run(global: &GlobalArgs, args: &TopArgs) -> Result<ExitCode> {
         limit: (args.rows > 0).then_some(args.rows),
     };
     let table = top(&shown, type_index, &options).map_err(fail)?;
-    let certain = intervals(&shown, &options.grouping, &table);
     match args.format.format {
-        TextOrJson::Json => print(&format!("{}\n", document(&loaded, type_index, &table, &certain)?))?,
+        TextOrJson::Json => {
+            let document =
+                json!({"schema": "diag.top/1", "profile": facts(&loaded, type_index), "top": table});
+            print(&format!("{document}\n"))?;
+        }
         TextOrJson::Text => {
-            print(&text(&loaded, type_index, &table, &certain, Style::for_stdout(global.color)))?;
+            print(&text(&loaded, type_index, &table, Style::for_stdout(global.color)))?;
         }
     }
     // Freeing tables of a million entries takes longer than ending the process.
@@ -72,36 +73,7 @@ pub fn run(global: &GlobalArgs, args: &TopArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// 95 % intervals of the own values, where the profile was sampled by bytes; empty where not.
-fn intervals(shown: &Profile, grouping: &Grouping, top: &Top) -> Vec<Interval> {
-    if *grouping != Grouping::Function {
-        return Vec::new();
-    }
-    let frames: Vec<_> = top.rows.iter().map(|r| &r.frame).collect();
-    let sums = certainty::by_leaf(shown, &top.kind, &frames).unwrap_or_default();
-    let of_unit = |sum: Accumulated| match top.unit.as_str() {
-        "bytes" => Some(sum.estimate().bytes),
-        _ => sum.estimate().objects,
-    };
-    sums.into_iter().map(|s| of_unit(s).unwrap_or_default()).collect()
-}
-
-fn document(loaded: &Loaded, type_index: usize, top: &Top, certain: &[Interval]) -> Result<Value> {
-    let broken =
-        |e: serde_json::Error| Error::failed(format!("cannot write JSON: {e}"), "this is a bug: report it");
-    let mut table = serde_json::to_value(top).map_err(broken)?;
-    if let Some(rows) = table.get_mut("rows").and_then(Value::as_array_mut) {
-        for (row, interval) in rows.iter_mut().zip(certain) {
-            if let Some(row) = row.as_object_mut() {
-                row.insert("flat_low".into(), interval.low.into());
-                row.insert("flat_high".into(), interval.high.into());
-            }
-        }
-    }
-    Ok(json!({"schema": "diag.top/1", "profile": facts(loaded, type_index), "top": table}))
-}
-
-fn text(loaded: &Loaded, type_index: usize, top: &Top, certain: &[Interval], style: Style) -> String {
+fn text(loaded: &Loaded, type_index: usize, top: &Top, style: Style) -> String {
     let mut out = heading(loaded, type_index, top.total);
     out.push_str(&caveats(loaded));
     if top.rows.is_empty() {
@@ -110,17 +82,17 @@ fn text(loaded: &Loaded, type_index: usize, top: &Top, certain: &[Interval], sty
     }
     let mut table = Table::new(&[
         ("flat", Align::Right),
-        (if certain.is_empty() { "" } else { "95 %" }, Align::Right),
+        (if top.rows.iter().any(|r| r.flat_low.is_some()) { "95 %" } else { "" }, Align::Right),
         ("flat %", Align::Right),
         ("cum", Align::Right),
         ("cum %", Align::Right),
         ("function", Align::Left),
     ]);
-    for (i, row) in top.rows.iter().enumerate() {
-        let certain = certain.get(i).filter(|_| row.flat != 0);
+    for row in &top.rows {
+        let certain = plus_minus(row.flat, row.flat_low, row.flat_high, &top.unit);
         let cells = vec![
             units::value(row.flat, &top.unit),
-            certain.map(|c| certainty::plus_minus(c, &top.unit)).unwrap_or_default(),
+            certain,
             units::percent(row.flat, top.total),
             units::value(row.cum, &top.unit),
             units::percent(row.cum, top.total),

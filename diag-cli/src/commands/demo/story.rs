@@ -3,14 +3,13 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use diag::profile::diff::{DiffOptions, Trend, TrendRow, trend};
+use diag::profile::diff::{Diff, DiffOptions, Trend, TrendRow, diff, trend};
 use diag::profile::frames::{FrameClass, ShownFrame, classify_in};
 use diag::profile::{Filter, Profile, units};
 use serde_json::{Value, json};
 
 use super::super::flamegraph::{Picture, render};
 use super::schema;
-use crate::certainty;
 use crate::error::{Error, Result};
 use crate::output::Sink;
 use crate::terminal::Style;
@@ -62,7 +61,8 @@ impl Story {
         let profiles: Vec<&Profile> = shots.iter().map(|s| &s.profile).collect();
         let options = DiffOptions { kind: Some(KIND.to_owned()), ..DiffOptions::default() };
         let trend = trend(&profiles, &options).map_err(fail)?;
-        let rate = trend.rows.first().and_then(|row| rate(&first.profile, &last.profile, &trend, row));
+        let difference = diff(&first.profile, &last.profile, &options).map_err(fail)?;
+        let rate = trend.rows.first().and_then(|row| rate(&difference, &trend, row));
 
         let filter = Filter { hide_runtime: true, ..Filter::default() };
         let base = filter.apply(&first.profile).map_err(fail)?;
@@ -178,15 +178,11 @@ impl Story {
 }
 
 /// Growth from the first to the last capture with the interval of its sampling error.
-fn rate(first: &Profile, last: &Profile, trend: &Trend, row: &TrendRow) -> Option<Rate> {
+fn rate(difference: &Diff, trend: &Trend, row: &TrendRow) -> Option<Rate> {
     let times = trend.times_unix_ns.as_ref()?;
     let hours = (times.last()?.saturating_sub(*times.first()?)) as f64 / 3.6e12;
-    let of = |profile| certainty::by_site(profile, KIND, &[&row.site])?.into_iter().next();
-    let grown = of(first)?.bytes_to(&of(last)?);
+    let grown = difference.rows.iter().find(|r| r.site == row.site)?;
     let an_hour = |bytes: i64| bytes as f64 / hours;
-    (hours > 0.0).then(|| Rate {
-        per_hour: an_hour(grown.estimate),
-        low: an_hour(grown.low),
-        high: an_hour(grown.high),
-    })
+    let (low, high) = (grown.delta_low?, grown.delta_high?);
+    (hours > 0.0).then(|| Rate { per_hour: an_hour(grown.delta), low: an_hour(low), high: an_hour(high) })
 }

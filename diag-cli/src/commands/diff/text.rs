@@ -3,30 +3,27 @@
 use std::fmt::Write as _;
 
 use diag::profile::diff::{Change, Diff, DiffRow, Trend};
-use diag::profile::estimate::Interval;
 use diag::profile::frames::{FrameClass, ShownFrame, classify_in};
 use diag::profile::units;
 
 use super::{Compared, DiffArgs};
-use crate::certainty::plus_minus;
 use crate::clock;
 use crate::error::one_line;
 use crate::load::Loaded;
 use crate::table::{Align, Table, fit};
 use crate::terminal::{Style, stdout_columns};
-use crate::view::{caveats, frame};
+use crate::view::{caveats, frame, plus_minus};
 
 pub(super) fn render(
     compared: &Compared,
     args: &DiffArgs,
     diff: &Diff,
     trend: Option<&Trend>,
-    certain: &[Interval],
     style: Style,
 ) -> String {
     let mut out = String::new();
     head(&mut out, compared, diff, style);
-    rows(&mut out, args, diff, certain, style);
+    rows(&mut out, args, diff, style);
     if let Some(trend) = trend {
         course(&mut out, trend, args.rows, style);
     }
@@ -81,7 +78,7 @@ fn head(out: &mut String, compared: &Compared, diff: &Diff, style: Style) {
     out.push('\n');
 }
 
-fn rows(out: &mut String, args: &DiffArgs, diff: &Diff, certain: &[Interval], style: Style) {
+fn rows(out: &mut String, args: &DiffArgs, diff: &Diff, style: Style) {
     if diff.rows.is_empty() {
         out.push_str("nothing changed\n");
         return;
@@ -90,20 +87,19 @@ fn rows(out: &mut String, args: &DiffArgs, diff: &Diff, certain: &[Interval], st
     let with_objects = diff.unit == "bytes" && diff.rows.iter().any(|r| r.delta_objects.is_some());
     let mut table = Table::new(&[
         ("change", Align::Right),
-        (if certain.is_empty() { "" } else { "95 %" }, Align::Right),
+        (if diff.rows.iter().any(|r| r.delta_low.is_some()) { "95 %" } else { "" }, Align::Right),
         ("base", Align::Right),
         ("new", Align::Right),
         (if with_objects { "objects" } else { "" }, Align::Right),
         ("", Align::Left),
         ("site", Align::Left),
     ]);
-    for (i, row) in diff.rows.iter().enumerate() {
-        let certain = certain.get(i);
-        let noise = certain.is_some_and(|c| c.low <= 0 && c.high >= 0);
+    for row in &diff.rows {
+        let noise = is_unsure(row);
         let objects = row.delta_objects.filter(|_| with_objects).map(|n| units::signed(n, "count"));
         let cells = vec![
             units::signed(row.delta, &diff.unit),
-            certain.map(|c| plus_minus(c, &diff.unit)).unwrap_or_default(),
+            plus_minus(row.delta, row.delta_low, row.delta_high, &diff.unit),
             units::value(row.base, &diff.unit),
             units::value(row.new, &diff.unit),
             objects.unwrap_or_default(),
@@ -131,12 +127,17 @@ fn rows(out: &mut String, args: &DiffArgs, diff: &Diff, certain: &[Interval], st
     if diff.rows_total > diff.rows.len() {
         let _ = writeln!(out, "… {} more changed; -n 0 shows all", diff.rows_total - diff.rows.len());
     }
-    if certain.iter().any(|c| c.low <= 0 && c.high >= 0) {
+    if diff.rows.iter().any(is_unsure) {
         out.push_str("unsure: the change is within the error of sampling\n");
     }
     if diff.rows_unchanged > 0 {
         let _ = writeln!(out, "{} did not change", diff.rows_unchanged);
     }
+}
+
+/// Whether sampling alone explains the change.
+fn is_unsure(row: &DiffRow) -> bool {
+    row.delta_low.is_some_and(|low| low <= 0) && row.delta_high.is_some_and(|high| high >= 0)
 }
 
 fn word(change: Change) -> &'static str {
