@@ -182,6 +182,8 @@ fn compare(
                 base_name: one_line(&base.name),
                 new_name: one_line(&new.name),
                 type_index: Some(type_index),
+                // The filter has left them out already, unless they are wanted.
+                runtime: flamegraphs::RuntimeFrames::Show,
                 ..flamegraphs::Options::default()
             };
             let picture = if format == Format::Svg { Picture::Svg } else { Picture::Html };

@@ -136,6 +136,8 @@ fn draw(args: &FlamegraphArgs, picture: Picture, base: Option<&Loaded>, new: &Lo
             flamegraphs::DiffWidth::Change
         },
         group_by_label: args.group_label.clone(),
+        // The filter has left them out already, unless they are wanted.
+        runtime: flamegraphs::RuntimeFrames::Show,
         ..flamegraphs::Options::default()
     };
     let base = base.map(|b| args.select.apply(b)).transpose()?;
