@@ -7,7 +7,6 @@
 mod replies;
 mod service;
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ pub use replies::IdempotencyKeys;
 pub use service::{App, router};
 
 use crate::client;
+use crate::listen::listen;
 use crate::traffic::Traffic;
 
 const CONNECTIONS: u32 = 4;
@@ -75,24 +75,17 @@ pub fn run_service(options: &Options) -> anyhow::Result<()> {
 }
 
 async fn serve(options: &Options, diag: diag::Diag) -> anyhow::Result<()> {
-    let listener = tokio::net::TcpListener::bind(options.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}; is another program there?", options.listen))?;
-    let addr = listener.local_addr()?;
     let app = router(&diag).with_state(App::open(options.fixed));
-    let server = tokio::spawn(async move { axum::serve(listener, app).await });
-    println!("listening on http://{addr}");
-    std::io::stdout().flush().context("cannot write to standard output")?;
-
+    let addr = listen(options.listen, app).await?;
     let each = f64::from(options.requests_per_s) / f64::from(CONNECTIONS);
     for worker in 0..CONNECTIONS {
         tokio::spawn(client::send_for_ever(addr, Traffic::new(options.seed, worker.into()), each));
     }
     tokio::select! {
-        ended = server => ended.context("the server was stopped")?.context("the server failed"),
-        () = tokio::time::sleep(options.run_for) => Ok(()),
-        () = stdin_closed(), if options.until_stdin_closes => Ok(()),
+        () = tokio::time::sleep(options.run_for) => {}
+        () = stdin_closed(), if options.until_stdin_closes => {}
     }
+    Ok(())
 }
 
 /// Ends when standard input does. A thread of its own, because a read of standard input cannot be cancelled.

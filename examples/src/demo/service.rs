@@ -29,7 +29,7 @@ impl App {
 }
 
 /// The routes of the shop and of its diagnostics.
-pub fn router(_diag: &diag::Diag) -> Router<App> {
+pub fn router(diag: &diag::Diag) -> Router<App> {
     Router::new()
         .route("/items/{item}", get(answer))
         .route("/search", get(answer))
@@ -38,6 +38,7 @@ pub fn router(_diag: &diag::Diag) -> Router<App> {
         .route("/uploads/{name}", post(answer))
         .route("/prices/{item}/follow", get(answer))
         .route("/reports/{month}", get(answer))
+        .merge(diag_server::router(diag))
 }
 
 type Parts = (Method, Uri, HeaderMap, Bytes);
