@@ -12,7 +12,7 @@ Options:
   --seconds N      stop after N seconds (default 60)
   --rate N         at most N requests a second (default 500)
   --seed N         seed of the traffic (default 1)
-  --listen ADDR    where diag listens (default 127.0.0.1:0, a free port, printed on standard output)
+  --listen ADDR    where to listen (default 127.0.0.1:0, a free port, printed on standard output); none: nowhere
   --requests N     instead of --seconds: N requests as fast as they go, then stop; nothing listens
   --snapshots DIR  with --requests: write heap-1.pb.gz to heap-4.pb.gz there, one after each quarter of the requests
   --help           this text
@@ -30,8 +30,8 @@ pub struct Args {
     pub requests_per_s: u32,
     /// `--seed`
     pub seed: u64,
-    /// `--listen`
-    pub listen: SocketAddr,
+    /// `--listen`; `None` for none.
+    pub listen: Option<SocketAddr>,
     /// `--requests`
     pub requests: Option<u64>,
     /// `--snapshots`
@@ -45,7 +45,7 @@ impl Default for Args {
             run_for: Duration::from_secs(60),
             requests_per_s: 500,
             seed: 1,
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             requests: None,
             snapshots: None,
         }
@@ -118,7 +118,10 @@ impl Args {
                 "--seconds" => args.run_for = Duration::from_secs(number(&flag, &value()?)?),
                 "--rate" => args.requests_per_s = number(&flag, &value()?)?,
                 "--seed" => args.seed = number(&flag, &value()?)?,
-                "--listen" => args.listen = number(&flag, &value()?)?,
+                "--listen" => {
+                    let value = value()?;
+                    args.listen = if value == "none" { None } else { Some(number(&flag, &value)?) };
+                }
                 "--requests" => args.requests = Some(number(&flag, &value()?)?),
                 "--snapshots" => args.snapshots = Some(value()?.into()),
                 "--help" | "-h" => return Err(Refused::Help),
@@ -152,7 +155,8 @@ mod tests {
         let args = parse("--fixed --seconds 5 --rate=20 --seed 9 --listen 127.0.0.1:8080").expect("flags");
         assert!(args.fixed);
         assert_eq!((args.run_for.as_secs(), args.requests_per_s, args.seed), (5, 20, 9));
-        assert_eq!(args.listen.port(), 8080);
+        assert_eq!(args.listen.map(|addr| addr.port()), Some(8080));
+        assert_eq!(parse("--listen none").map(|args| args.listen), Ok(None));
         assert_eq!(parse(""), Ok(Args::default()));
     }
 

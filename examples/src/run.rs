@@ -65,7 +65,9 @@ impl<F: Feature> Service<F> {
 }
 
 async fn by_time<F: Feature>(service: &Arc<Service<F>>, args: &Args, diag: &Diag) -> anyhow::Result<()> {
-    listen::listen(args.listen, diag_server::router(diag)).await?;
+    if let Some(addr) = args.listen {
+        listen::listen(addr, diag_server::router(diag)).await?;
+    }
     let each = f64::from(args.requests_per_s) / WORKERS as f64;
     for worker in 0..WORKERS {
         let (service, mut traffic) = (Arc::clone(service), Traffic::new(args.seed, worker));

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use anyhow::Context as _;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -62,7 +63,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         .route("/served", get(served));
     let app = app.merge(diag_server::router(&diag));
 
-    let addr = listen(args.listen, app.with_state(state)).await?;
+    let addr = listen(args.listen.context("this program has to listen")?, app.with_state(state)).await?;
     let each = f64::from(args.requests_per_s) / f64::from(CONNECTIONS);
     for worker in 0..CONNECTIONS {
         tokio::spawn(send_for_ever(addr, Traffic::new(args.seed, worker.into()), each));

@@ -3,6 +3,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use examples::args::{Args, from_command_line};
 use examples::client::send_for_ever;
 use examples::demo;
@@ -16,7 +17,7 @@ static ALLOC: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 async fn serve(args: Args) -> anyhow::Result<()> {
     let diag = diag::Diag::builder().service_name("embed-jemallocator").start()?;
     let app = demo::router(&diag).with_state(demo::App::open(true));
-    let addr = listen(args.listen, app).await?;
+    let addr = listen(args.listen.context("this program has to listen")?, app).await?;
     tokio::spawn(send_for_ever(addr, Traffic::new(args.seed, 0), f64::from(args.requests_per_s)));
     tokio::time::sleep(args.run_for).await;
     Ok(())

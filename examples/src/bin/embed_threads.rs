@@ -1,6 +1,6 @@
 //! Embedding 2: a plain threaded program. It has no async runtime; diag listens on a thread of its own.
 //!
-//! Nothing has to listen: with `DIAG_CAPTURE_DIR=dir` diag writes captures there, port or no port.
+//! Nothing has to listen: with `--listen none` and `DIAG_CAPTURE_DIR=dir`, diag writes captures there and opens no port.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,9 +20,15 @@ const WORKERS: u32 = 4;
 const TICK: Duration = Duration::from_millis(20);
 
 fn work(args: Args) -> anyhow::Result<()> {
-    let diag = diag::Diag::builder().service_name("embed-threads").listen(args.listen).start()?;
-    let serving = diag_server::serve(&diag)?;
-    announce(serving.local_addr())?;
+    let mut builder = diag::Diag::builder().service_name("embed-threads");
+    if let Some(addr) = args.listen {
+        builder = builder.listen(addr);
+    }
+    let diag = builder.start()?;
+    if args.listen.is_some() {
+        let serving = diag_server::serve(&diag)?;
+        announce(serving.local_addr())?;
+    }
 
     let shop = Arc::new(Shop::open());
     let ends = Instant::now() + args.run_for;
