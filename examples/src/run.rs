@@ -116,6 +116,6 @@ async fn by_work<F: Feature>(
 
 fn write_snapshot(diag: &Diag, file: &Path) -> anyhow::Result<()> {
     let profile = diag.heap()?.snapshot(&SnapshotOptions::default())?;
-    let bytes = pprof::encode_gz(&diag.symbolize(&profile));
+    let bytes = pprof::encode_gz(&diag.symbolize(&profile)?);
     fs::write(file, bytes).with_context(|| format!("cannot write {}", file.display()))
 }
