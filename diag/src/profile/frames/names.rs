@@ -64,6 +64,10 @@ impl<'a> Head<'a> {
             return Self { krate, rest, of_trait: "" };
         };
         let (own, of_trait) = split_qualified(inner);
+        if of_trait.is_empty() && is_primitive(own) {
+            // `<str>::repeat`, `<[my::T]>::to_vec`: nobody else can write such a method.
+            return Self { krate: "core", rest: own, of_trait };
+        }
         let (krate, rest) = split_path(strip_reference(own));
         if krate.is_empty() {
             let (krate, rest) = split_path(of_trait);
@@ -103,6 +107,33 @@ impl<'a> Head<'a> {
         }
         is_runtime_crate(self.krate)
     }
+}
+
+/// Whether a self type is one of the language's own: a slice, a pointer, `str`, a number.
+fn is_primitive(ty: &str) -> bool {
+    ty.starts_with(['[', '*'])
+        || matches!(
+            ty,
+            "str"
+                | "bool"
+                | "char"
+                | "f16"
+                | "f32"
+                | "f64"
+                | "f128"
+                | "i8"
+                | "i16"
+                | "i32"
+                | "i64"
+                | "i128"
+                | "isize"
+                | "u8"
+                | "u16"
+                | "u32"
+                | "u64"
+                | "u128"
+                | "usize"
+        )
 }
 
 fn names_allocation(name: &str) -> bool {
