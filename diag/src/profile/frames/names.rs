@@ -7,23 +7,11 @@ pub fn classify(name: &str) -> FrameClass {
     let head = Head::of(name);
     if head.is_allocator(name) {
         FrameClass::Allocator
-    } else if head.is_runtime(name) || is_method_of_primitive(name) {
+    } else if head.is_runtime(name) {
         FrameClass::Runtime
     } else {
         FrameClass::User
     }
-}
-
-/// `<str>::repeat`, `<[T]>::to_vec`, `<u8>::pow`: only the standard library can add methods to primitives.
-fn is_method_of_primitive(name: &str) -> bool {
-    const PREFIXES: [&str; 6] = ["<str>::", "<[", "<*const ", "<*mut ", "<char>::", "<bool>::"];
-    let number = || {
-        let inner = name.strip_prefix('<').and_then(|rest| rest.split_once(">::")).map(|(inner, _)| inner);
-        inner.and_then(|t| t.strip_prefix(['i', 'u', 'f'])).is_some_and(|bits| {
-            bits == "size" || (!bits.is_empty() && bits.bytes().all(|b| b.is_ascii_digit()))
-        })
-    };
-    (PREFIXES.iter().any(|p| name.starts_with(p)) && !name.contains(" as ")) || number()
 }
 
 /// Whether the frame is the allocator's own: to be removed from the leaf of a stack, and only there.
