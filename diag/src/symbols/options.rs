@@ -24,7 +24,9 @@ pub struct Options {
     pub cache_addresses: usize,
     /// Most bytes of memory for them.
     pub cache_bytes: usize,
-    pub(super) in_process: bool,
+    /// Whether the profiles are of this very process: its executable is found by the kernel's name for it and mapped,
+    /// every other file is read, for a host must not die when somebody truncates one.
+    pub in_process: bool,
 }
 
 impl Default for Options {

@@ -1,5 +1,6 @@
 //! The resolver on real files: this test program, and what the system's C compiler makes.
 
+mod damage;
 mod files;
 mod fixture;
 mod oracle;

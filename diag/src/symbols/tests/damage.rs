@@ -1,0 +1,152 @@
+//! Damaged object files: fewer answers, never a panic, never an endless search.
+
+use object::{Object, ObjectSection};
+
+use super::fixture::program;
+use super::programs::ask;
+use crate::symbols::{Options, Resolver};
+
+/// xorshift64*: the same damage in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
+    }
+}
+
+/// Asks for the whole of `.text` of the undamaged file.
+fn offsets(bytes: &[u8]) -> Vec<u64> {
+    let elf = object::File::parse(bytes).unwrap();
+    let (offset, size) = elf.section_by_name(".text").unwrap().file_range().unwrap();
+    (offset..offset + size).step_by(3).collect()
+}
+
+fn ask_damaged(dir: &std::path::Path, bytes: &[u8], offsets: &[u64]) -> usize {
+    let path = dir.join("damaged");
+    std::fs::write(&path, bytes).unwrap();
+    let mut answered = Vec::new();
+    for options in [Options::default(), Options::in_process()] {
+        let options = Options { max_copied_bytes: 64 << 20, ..options };
+        let found = ask(&mut Resolver::new(options), path.to_str().unwrap(), "", false, offsets);
+        answered.push(found);
+    }
+    assert!(answered[0] == answered[1], "mapped or read, the answers are the same");
+    answered[0].iter().flatten().count()
+}
+
+#[test]
+fn flipped_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut random = Random(0x5eed);
+    for (flags, rounds) in
+        [(&["-g", "-O2"][..], 60), (&["-gdwarf-4", "-O2"], 30), (&["-g", "-O2", "-gz=zlib"], 15)]
+    {
+        let good = std::fs::read(program(dir.path(), "good", flags)).unwrap();
+        let offsets = offsets(&good);
+        let whole = ask_damaged(dir.path(), &good, &offsets);
+        assert!(whole > offsets.len() / 2, "{whole} of {}", offsets.len());
+        let elf = object::File::parse(&*good).unwrap();
+        // Where damage hurts: headers, debug information, symbols.
+        let mut places: Vec<std::ops::Range<usize>> = elf
+            .sections()
+            .filter(|s| {
+                s.name().is_ok_and(|n| n.starts_with(".debug") || n.contains("tab") || n.contains("note"))
+            })
+            .filter_map(|s| s.file_range())
+            .map(|(at, size)| at as usize..(at + size) as usize)
+            .collect();
+        places.push(0..64);
+        places.push(64..64 + 56 * 13);
+        let sections = u64::from_le_bytes(good[40..48].try_into().unwrap()) as usize;
+        places.push(sections..good.len());
+        let mut answered = 0;
+        for _ in 0..rounds {
+            let mut bad = good.clone();
+            for _ in 0..1 + random.below(8) {
+                let place = places[random.below(places.len())].clone();
+                let at = place.start + random.below(place.len());
+                bad[at] = match random.below(4) {
+                    0 => 0xff,
+                    1 => 0,
+                    2 => bad[at] ^ (1 << random.below(8)),
+                    _ => random.below(256) as u8,
+                };
+            }
+            answered += ask_damaged(dir.path(), &bad, &offsets);
+        }
+        assert!(answered > 0 && answered < whole * rounds, "the damage shows, and not always: {answered}");
+    }
+}
+
+#[test]
+fn cut_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = std::fs::read(program(dir.path(), "good", &["-g", "-O2"])).unwrap();
+    let offsets = offsets(&good);
+    for cut in (1..good.len()).step_by(good.len() / 30) {
+        ask_damaged(dir.path(), &good[..cut], &offsets);
+    }
+    // Section headers kept, their contents shifted: everything points somewhere wrong.
+    for at in (64..good.len() - 4096).step_by(good.len() / 20) {
+        let mut bad = good.clone();
+        bad.copy_within(at..at + 2048, at + 1024);
+        ask_damaged(dir.path(), &bad, &offsets);
+    }
+}
+
+#[test]
+fn deep_nesting_costs_no_stack() {
+    // A unit of 200,000 inlined functions, each in the one before: .debug_abbrev and .debug_info made by hand.
+    use crate::symbols::dwarf;
+    use crate::symbols::table::{Answers, Known};
+    let mut abbrev = Vec::new();
+    for (code, tag, attributes) in [
+        (1u8, 0x11u8, &[0x11u8, 0x01, 0x12, 0x07][..]), // compile_unit: low_pc addr, high_pc data8
+        (2, 0x2e, &[0x11, 0x01, 0x12, 0x07, 0x03, 0x08]), // subprogram: and name string
+        (3, 0x1d, &[0x11, 0x01, 0x12, 0x07]),           // inlined_subroutine
+    ] {
+        abbrev.extend([code, tag, 1]);
+        abbrev.extend(attributes);
+        abbrev.extend([0, 0]);
+    }
+    abbrev.push(0);
+    let mut entries = Vec::new();
+    let range = |out: &mut Vec<u8>| {
+        out.extend(0x1000u64.to_le_bytes());
+        out.extend(0x100u64.to_le_bytes());
+    };
+    entries.push(1);
+    range(&mut entries);
+    entries.push(2);
+    range(&mut entries);
+    entries.extend(b"deep\0");
+    for _ in 0..200_000 {
+        entries.push(3);
+        range(&mut entries);
+    }
+    let mut info = Vec::new();
+    info.extend((entries.len() as u32 + 7).to_le_bytes());
+    info.extend(4u16.to_le_bytes());
+    info.extend(0u32.to_le_bytes());
+    info.push(8);
+    info.extend(entries);
+    let load = |id: gimli::SectionId| -> Result<&[u8], ()> {
+        Ok(match id {
+            gimli::SectionId::DebugAbbrev => &abbrev,
+            gimli::SectionId::DebugInfo => &info,
+            _ => &[],
+        })
+    };
+    let sections = gimli::DwarfSections::load(load).unwrap();
+    let dwarf = sections.borrow(|s| gimli::EndianSlice::new(s, gimli::RunTimeEndian::Little));
+    let mut answers = Answers::new(1);
+    dwarf::resolve(&dwarf, &[0x1010], &mut answers);
+    assert_eq!(answers.known(0), Known::Plain);
+    let frames: Vec<_> = answers.frames(0).collect();
+    assert_eq!(frames.last().unwrap().name, "deep");
+    assert!((2..300).contains(&frames.len()), "{}", frames.len());
+}
