@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
-use diag::profile::tree::{CallTree, NodeId};
+use diag::profile::tree::{CallTree, NodeId, Sides, TreeOptions};
 use diag::profile::units;
 use serde_json::{Value, json};
 
@@ -57,8 +57,9 @@ pub fn run(global: &GlobalArgs, args: &TreeArgs) -> Result<ExitCode> {
     let type_index = args.select.type_index(&loaded.profile)?;
     let fail = |e| profile_error(&loaded.name, &e);
     let shown = args.select.apply(&loaded)?;
-    let whole = CallTree::grouped(&shown, type_index, &args.group.by).map_err(fail)?;
-    let tree = if args.rows < whole.len() { whole.pruned(args.rows) } else { whole };
+    let max_frames = (args.rows < usize::MAX).then_some(args.rows);
+    let options = TreeOptions { grouping: args.group.by.clone(), max_frames };
+    let tree = CallTree::build(Sides::One(&shown, type_index), &options).map_err(fail)?;
     match args.format.format {
         TextOrJson::Json => {
             let document = json!({

@@ -157,20 +157,6 @@ impl CallTree {
         })
     }
 
-    /// The whole tree of one profile, with a frame being what `grouping` says.
-    ///
-    /// # Errors
-    /// [`ProfileError::NoSampleType`].
-    pub fn grouped(profile: &Profile, type_index: usize, grouping: &Grouping) -> Result<Self, ProfileError> {
-        let options = TreeOptions { grouping: grouping.clone(), max_frames: None };
-        Self::build(Sides::One(profile, type_index), &options)
-    }
-
-    /// This tree within a budget; see [`TreeOptions::max_frames`]. Building with a budget is cheaper.
-    pub fn pruned(&self, max_frames: usize) -> CallTree {
-        budget::prune(self, max_frames)
-    }
-
     /// What the values count.
     pub fn value_type(&self) -> &ValueType {
         &self.value_type
