@@ -112,6 +112,21 @@ fn addresses_are_named_by_symbolz() {
 }
 
 #[test]
+fn promtool_accepts_the_metrics() {
+    if !has_client("promtool", "--version") {
+        return;
+    }
+    let metrics = get_ok(server(), "/metrics");
+    assert_eq!(metrics.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("metrics");
+    std::fs::write(&file, &metrics.body).unwrap();
+    let script = format!("promtool check metrics < {}", file.display());
+    let (fine, text) = run("sh", &["-c", &script], dir.path());
+    assert!(fine && text.is_empty(), "promtool: {text}\n{}", metrics.text());
+}
+
+#[test]
 fn the_text_listing_is_a_profile_too() {
     if !has_client("go", "version") {
         return;

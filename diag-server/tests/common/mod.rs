@@ -48,8 +48,12 @@ fn make_piece() -> Vec<u8> {
 }
 
 /// Keeps so many bytes for the life of the process.
+///
+/// On a new thread: jemalloc draws a thread's next sampling point ahead, so that a thread which is older than the start
+/// of diag goes on with the former period until then.
 pub fn retain(bytes: usize) {
-    std::hint::black_box(&mut Ledger as &mut dyn Store).keep(bytes);
+    let keep = move || std::hint::black_box(&mut Ledger as &mut dyn Store).keep(bytes);
+    std::thread::spawn(keep).join().expect("no panic");
 }
 
 /// Keeps a little, again and again, until the flag is set; gives the number of bytes.
