@@ -24,7 +24,7 @@ const MAX_ERROR_BODY_BYTES: u64 = 4 << 10;
 /// How to reach live targets: the same for every command.
 #[derive(Clone, Debug, clap::Args)]
 pub struct HttpArgs {
-    /// Token of the target, sent as a Bearer token [write user:token@host in the URL for Basic]
+    /// Token of the target, sent as a Bearer token (write user:token@host in the URL for Basic)
     #[arg(long, env = "DIAG_TOKEN", hide_env_values = true, value_name = "TOKEN", global = true, help_heading = LIVE)]
     pub token: Option<String>,
     /// File that holds the token

@@ -30,10 +30,12 @@ pub struct Unresolved {
 impl Symbols {
     /// A resolver with these places to look.
     pub fn new(args: &SymbolArgs) -> Self {
-        let mut options = Options::default();
-        options.binary = args.binary.clone();
-        options.symbol_path = args.symbol_path.clone();
-        options.cache_dir = cache_dir();
+        let options = Options {
+            binary: args.binary.clone(),
+            symbol_path: args.symbol_path.clone(),
+            cache_dir: cache_dir(),
+            ..Options::default()
+        };
         Self { resolver: Resolver::new(options) }
     }
 

@@ -1,6 +1,6 @@
 //! Profiles as SVG and single-file HTML flame graphs, drawn with inferno.
 //!
-//! Pure: a [`Profile`](diag::profile::Profile) goes in, a text comes out; no clock, no IO, no network reference in
+//! Pure: a [`Profile`] goes in, a text comes out; no clock, no IO, no network reference in
 //! the output. The steps, one module each: `tree` folds samples into a call tree, `budget` keeps the heaviest frames
 //! and sums up the rest, `svg` lets inferno lay them out and then puts names, values and colours on the result,
 //! `html` wraps it into a page.
