@@ -11,6 +11,8 @@
 mod functions;
 mod lines;
 mod names;
+pub(super) mod sections;
+pub(super) mod split;
 
 use gimli::{Dwarf, EndianSlice, RunTimeEndian, UnitRef, UnitType};
 use hashbrown::HashMap;
@@ -18,6 +20,7 @@ use hashbrown::HashMap;
 use self::functions::Site;
 use self::lines::FileNames;
 use self::names::Names;
+use self::split::SplitFiles;
 use super::qualify::module_path;
 use super::table::{Answers, Known, Row};
 
@@ -28,30 +31,67 @@ pub(super) type Slice<'d> = EndianSlice<'d, RunTimeEndian>;
 const DISCARDED: u64 = 1;
 
 /// Answers what it can. `addresses` are as stated in the file and ascend.
-pub(super) fn resolve<'d>(dwarf: &Dwarf<Slice<'d>>, addresses: &[u64], answers: &mut Answers) {
+pub(super) fn resolve<'d>(
+    dwarf: &Dwarf<Slice<'d>>,
+    addresses: &[u64],
+    files: &mut dyn SplitFiles,
+    answers: &mut Answers,
+) {
     let mut names = Names::new(dwarf);
     let mut units = dwarf.units();
     while let Ok(Some(header)) = units.next() {
         if !matches!(header.type_(), UnitType::Compilation | UnitType::Skeleton(_)) {
             continue;
         }
+        let head = header.debug_info_offset();
         let Ok(unit) = dwarf.unit(header) else { continue };
         let unit = unit.unit_ref(dwarf);
-        let mut wanted = covered(unit, addresses);
-        wanted.retain(|&i| answers.known(i) < Known::Plain);
-        if wanted.is_empty() {
+        let mut positions = covered(unit, addresses);
+        positions.retain(|&i| answers.known(i) < Known::Plain);
+        if positions.is_empty() {
             continue;
         }
-        let here: Vec<u64> = wanted.iter().filter_map(|&i| addresses.get(i).copied()).collect();
-        let mut sites = vec![Site::default(); here.len()];
+        let here: Vec<u64> = positions.iter().filter_map(|&i| addresses.get(i).copied()).collect();
+        let mut target = Target { addresses: &here, positions: &positions, answers };
+        if let (Some(id), Some(head)) = (unit.dwo_id, head)
+            && split::resolve(dwarf, head, id, files, &mut target).is_some()
+        {
+            continue;
+        }
+        target.answer_with(unit, unit, &mut names);
+    }
+}
+
+/// The addresses wanted of a unit, and where their answers go.
+struct Target<'t> {
+    /// Ascending.
+    addresses: &'t [u64],
+    /// Their positions among the answers.
+    positions: &'t [usize],
+    answers: &'t mut Answers,
+}
+
+impl Target<'_> {
+    /// Answers from the entries of one unit and the line table of another: the same, unless the unit is split.
+    fn answer<'d>(&mut self, entries: UnitRef<'_, Slice<'d>>, lines: UnitRef<'_, Slice<'d>>) {
+        self.answer_with(entries, lines, &mut Names::new(entries.dwarf));
+    }
+
+    fn answer_with<'d>(
+        &mut self,
+        entries: UnitRef<'_, Slice<'d>>,
+        lines: UnitRef<'_, Slice<'d>>,
+        names: &mut Names<'_, 'd>,
+    ) {
+        let mut sites = vec![Site::default(); self.addresses.len()];
         // What was read before an error stands.
-        let _ = functions::walk(unit, &here, &mut sites);
-        let _ = lines::walk(unit, &here, &mut sites);
-        let mut files = FileNames::new(unit);
-        let mut paths = Paths::new(unit);
-        for (&position, site) in wanted.iter().zip(&sites) {
-            let (known, rows) = rows(unit, site, &mut names, &mut files, &mut paths, answers);
-            answers.set(position, known, &rows);
+        let _ = functions::walk(entries, self.addresses, &mut sites);
+        let _ = lines::walk(lines, self.addresses, &mut sites);
+        let mut files = FileNames::new(lines);
+        let mut paths = Paths::new(entries);
+        for (&position, site) in self.positions.iter().zip(&sites) {
+            let (known, rows) = rows(entries, site, names, &mut files, &mut paths, self.answers);
+            self.answers.set(position, known, &rows);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Answers a batch of addresses of one module from its files, and lets go of them.
 
-use std::borrow::Cow;
-use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 
-use gimli::{DwarfSections, EndianSlice, RunTimeEndian, SectionId};
+use gimli::{EndianSlice, RunTimeEndian};
 use object::Object;
 
-use super::dwarf;
+use super::dwarf::split::{SplitFiles, SplitUnit};
+use super::dwarf::{self, sections};
 use super::image::{self, Access, Elf, Image, Layout};
 use super::locate::{self, Files};
 use super::options::Options;
@@ -14,19 +14,6 @@ use super::report::{Detail, ModuleReport};
 use super::symtab::{self, Symtab};
 use super::table::{Answers, Known};
 use crate::profile::symbolize::Module;
-
-/// The sections that names and lines come from.
-const NEEDED: [SectionId; 9] = [
-    SectionId::DebugAbbrev,
-    SectionId::DebugAddr,
-    SectionId::DebugInfo,
-    SectionId::DebugLine,
-    SectionId::DebugLineStr,
-    SectionId::DebugRanges,
-    SectionId::DebugRngLists,
-    SectionId::DebugStr,
-    SectionId::DebugStrOffsets,
-];
 
 /// A file being used.
 struct Open<'f> {
@@ -51,7 +38,7 @@ pub(super) fn look_up(
     let mut detail = Detail::None;
     let with_dwarf = [&image, &debug].into_iter().flatten().find(|o| image::has_dwarf(&o.elf));
     if let Some(open) = with_dwarf
-        && from_dwarf(open, &files, &addresses, &mut answers, options, report)
+        && from_dwarf(module, open, &files, &addresses, &mut answers, options, report)
     {
         detail = Detail::Lines;
     }
@@ -96,6 +83,7 @@ fn addresses(
 
 /// Whether debug information was used.
 fn from_dwarf(
+    module: &Module<'_>,
     open: &Open<'_>,
     files: &Files,
     addresses: &[u64],
@@ -104,10 +92,10 @@ fn from_dwarf(
     report: &mut ModuleReport,
 ) -> bool {
     let supplementary = open_elf(&files.supplementary);
-    let cost: u64 = [Some(open), supplementary.as_ref()]
+    let cost = [Some(open), supplementary.as_ref()]
         .into_iter()
         .flatten()
-        .flat_map(|o| NEEDED.iter().map(|id| image::section_cost(&o.elf, id.name(), o.image.access())))
+        .map(|o| sections::cost(&o.elf, o.image.access()))
         .fold(0, u64::saturating_add);
     if cost > options.max_copied_bytes {
         report.note(format!(
@@ -119,19 +107,87 @@ fn from_dwarf(
         return false;
     }
     let endian = if open.elf.is_little_endian() { RunTimeEndian::Little } else { RunTimeEndian::Big };
-    let own = sections(&open.elf);
-    let shared = supplementary.as_ref().map(|o| sections(&o.elf));
+    let own = sections::linked(&open.elf);
+    let shared = supplementary.as_ref().map(|o| sections::linked(&o.elf));
     let dwarf = own.borrow_with_sup(shared.as_ref(), |s| EndianSlice::new(s, endian));
-    dwarf::resolve(&dwarf, addresses, answers);
+    let mut split =
+        Split { beside: vec![&open.image.path, Path::new(module.file)], options, report, package: None };
+    dwarf::resolve(&dwarf, addresses, &mut split, answers);
     true
 }
 
-fn sections<'d>(elf: &Elf<'d>) -> DwarfSections<Cow<'d, [u8]>> {
-    let load = |id: SectionId| -> Result<Cow<'d, [u8]>, Infallible> {
-        Ok(if NEEDED.contains(&id) { image::section(elf, id.name()) } else { Cow::Borrowed(&[]) })
-    };
-    match DwarfSections::load(load) {
-        Ok(sections) => sections,
+/// Finds what a module's debug information was split into.
+struct Split<'a> {
+    /// Files that may have a package beside them.
+    beside: Vec<&'a Path>,
+    options: &'a Options,
+    report: &'a mut ModuleReport,
+    /// Looked for at the first question.
+    package: Option<Option<Image>>,
+}
+
+impl Split<'_> {
+    fn open(&mut self, path: &Path) -> Option<Image> {
+        if !path.exists() {
+            self.report.missing(path);
+            return None;
+        }
+        let limit = self.options.max_copied_bytes;
+        let opened = Image::open(path, self.options.access()).and_then(|image| {
+            let cost = sections::cost(&image.elf()?, image.access());
+            if cost > limit {
+                return Err(format!(
+                    "it would take {} MiB of memory, {} MiB are allowed",
+                    cost >> 20,
+                    limit >> 20
+                ));
+            }
+            Ok(image)
+        });
+        match opened {
+            Ok(image) => {
+                if !self.report.used.contains(&image.path) && self.report.used.len() < MAX_USED {
+                    self.report.used.push(image.path.clone());
+                }
+                Some(image)
+            }
+            Err(why) => {
+                self.report.refuse(path, why);
+                None
+            }
+        }
+    }
+}
+
+/// Most files listed as used: a program can be split into thousands.
+const MAX_USED: usize = 8;
+
+impl SplitFiles for Split<'_> {
+    fn package(&mut self) -> Option<&Image> {
+        if self.package.is_none() {
+            let mut candidates: Vec<PathBuf> = Vec::new();
+            for file in &self.beside {
+                let mut package = file.as_os_str().to_owned();
+                package.push(".dwp");
+                let package = PathBuf::from(package);
+                let in_symbol_path = package
+                    .file_name()
+                    .map(|name| self.options.symbol_path.iter().map(move |d| d.join(name)));
+                candidates.extend(in_symbol_path.into_iter().flatten());
+                candidates.push(package);
+            }
+            self.package = Some(candidates.iter().find_map(|path| self.open(path)));
+        }
+        self.package.as_ref().and_then(Option::as_ref)
+    }
+
+    fn single(&mut self, unit: &SplitUnit) -> Option<Image> {
+        let path = Path::new(&unit.comp_dir).join(&unit.name);
+        let in_symbol_path =
+            path.file_name().map(|name| self.options.symbol_path.iter().map(move |d| d.join(name)));
+        let candidates: Vec<PathBuf> =
+            std::iter::once(path.clone()).chain(in_symbol_path.into_iter().flatten()).collect();
+        candidates.iter().find_map(|path| self.open(path))
     }
 }
 

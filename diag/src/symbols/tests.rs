@@ -5,3 +5,4 @@ mod files;
 mod fixture;
 mod oracle;
 mod programs;
+mod split;
