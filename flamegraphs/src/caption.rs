@@ -16,6 +16,9 @@ use crate::time::utc;
 use crate::tree::{Mode, Tree};
 use crate::units::{amount, change, count, magnitude};
 
+/// Characters of a side's name that fit on the line under the title.
+const SHORT_NAME: usize = 24;
+
 /// The drawn column, and the one that is shown beside it: objects of bytes and the other way round.
 #[derive(Clone, Debug)]
 pub(crate) struct Columns {
@@ -94,9 +97,11 @@ impl Caption {
         let mut title = format!("Change of {}", words(value));
         push_target(&mut title, options);
         let root = tree.root();
+        // One line has room for two short names; long ones go to the notes.
+        let short = [&options.base_name, &options.new_name].iter().all(|n| n.chars().count() <= SHORT_NAME);
         let side = |name: &str, what: &str, total: i64, meta: &Meta| {
             let mut text = format!("{what} {}", amount(total, value));
-            if !name.is_empty() {
+            if short && !name.is_empty() {
                 text.push_str(&format!(", {name}"));
             }
             if let Some(t) = meta.time_unix_ns {
@@ -108,6 +113,9 @@ impl Caption {
         let new_text = side(&options.new_name, "new", root.amounts.new, new.meta());
         let subtitle = format!("{base_text} \u{2192} {new_text}. Orange: grown. Blue: shrunk.");
         let mut notes = vec![format!("{}.", net(tree))];
+        if !short {
+            notes.push(format!("Base: {}. New: {}.", options.base_name, options.new_name));
+        }
         let periods = (base.meta().period.as_ref(), new.meta().period.as_ref());
         if periods.0.map(|p| p.value) != periods.1.map(|p| p.value) {
             let text = |p: Option<&diag::profile::Period>| {
