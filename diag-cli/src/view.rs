@@ -112,10 +112,17 @@ impl SelectArgs {
         filter.apply(&loaded.profile).map(Cow::Owned).map_err(|e| profile_error(&loaded.name, &e))
     }
 
-    /// Whether any stack, sample or frame is chosen by hand.
-    pub fn selects_something(&self) -> bool {
-        let patterns = [&self.focus, &self.ignore, &self.hide, &self.show];
-        patterns.iter().any(|p| p.is_some()) || !self.label.is_empty() || !self.ignore_label.is_empty()
+    /// The profile as selected for a picture, which folds runtime frames by itself.
+    ///
+    /// # Errors
+    /// The result outgrows its tables.
+    pub fn apply_for_picture<'p>(&self, loaded: &'p Loaded) -> Result<Cow<'p, Profile>> {
+        Self { runtime: true, ..self.clone() }.apply(loaded)
+    }
+
+    /// What a picture does with runtime frames.
+    pub fn runtime_frames(&self) -> flamegraphs::RuntimeFrames {
+        if self.runtime { flamegraphs::RuntimeFrames::Show } else { flamegraphs::RuntimeFrames::Fold }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod text;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -164,11 +165,8 @@ fn compare(
     // The default type is that of the new profile; a wrong one is reported with those there are.
     let type_index = args.select.type_index(&new.profile)?;
     let kind = new.profile.sample_types().get(type_index).map(|t| t.kind.clone());
-    let filtered = filtered(args, format, &compared.loaded)?;
-    let profiles: Vec<&Profile> = match &filtered {
-        Some(own) => own.iter().collect(),
-        None => compared.loaded.iter().map(|l| &l.profile).collect(),
-    };
+    let selected = selected(args, &compared.loaded)?;
+    let profiles: Vec<&Profile> = selected.iter().map(AsRef::as_ref).collect();
     let (Some(&base_profile), Some(&new_profile)) = (profiles.first(), profiles.last()) else {
         return Err(Error::usage("nothing to compare", "give BASE and NEW"));
     };
@@ -182,8 +180,7 @@ fn compare(
                 base_name: one_line(&base.name),
                 new_name: one_line(&new.name),
                 type_index: Some(type_index),
-                // The filter has left them out already, unless they are wanted.
-                runtime: flamegraphs::RuntimeFrames::Show,
+                runtime: args.select.runtime_frames(),
                 ..flamegraphs::Options::default()
             };
             let picture = if format == Format::Svg { Picture::Svg } else { Picture::Html };
@@ -216,17 +213,10 @@ fn compare(
     }
 }
 
-/// The profiles as selected; `None` when nothing is selected, so that nothing is copied.
-fn filtered(args: &DiffArgs, format: Format, loaded: &[Loaded]) -> Result<Option<Vec<Profile>>> {
-    let drawn = matches!(format, Format::Svg | Format::Html);
-    let mut filter = args.select.filter();
-    // Sites skip runtime frames by themselves, and whole stacks are wanted in a table and in a file.
-    filter.hide_runtime = drawn && !args.select.runtime;
-    if !filter.hide_runtime && !args.select.selects_something() {
-        return Ok(None);
-    }
-    let apply = |l: &Loaded| filter.apply(&l.profile).map_err(|e| profile_error(&l.name, &e));
-    loaded.iter().map(apply).collect::<Result<Vec<_>>>().map(Some)
+/// The profiles as selected; not copied when all of it is wanted. Sites and pictures look past runtime frames by
+/// themselves, and whole stacks are wanted in a file.
+fn selected<'p>(args: &DiffArgs, loaded: &'p [Loaded]) -> Result<Vec<Cow<'p, Profile>>> {
+    loaded.iter().map(|l| args.select.apply_for_picture(l)).collect()
 }
 
 fn document(compared: &Compared, type_index: usize, diff: &Diff, trend: Option<&Trend>) -> Result<Value> {

@@ -135,13 +135,14 @@ fn draw(args: &FlamegraphArgs, picture: Picture, base: Option<&Loaded>, new: &Lo
         } else {
             flamegraphs::DiffWidth::Change
         },
+        runtime: args.select.runtime_frames(),
         group_by_label: args.group_label.clone(),
         // The filter has left them out already, unless they are wanted.
         runtime: flamegraphs::RuntimeFrames::Show,
         ..flamegraphs::Options::default()
     };
-    let base = base.map(|b| args.select.apply(b)).transpose()?;
-    let new = args.select.apply(new)?;
+    let base = base.map(|b| args.select.apply_for_picture(b)).transpose()?;
+    let new = args.select.apply_for_picture(new)?;
     render(picture, base.as_deref(), &new, &options)
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use diag::profile::diff::{Diff, DiffOptions, Trend, TrendRow, diff, trend};
 use diag::profile::frames::{FrameClass, ShownFrame, classify_in};
-use diag::profile::{Filter, Profile, units};
+use diag::profile::{Profile, units};
 use serde_json::{Value, json};
 
 use super::super::flamegraph::{Picture, render};
@@ -64,22 +64,19 @@ impl Story {
         let difference = diff(&first.profile, &last.profile, &options).map_err(fail)?;
         let rate = trend.rows.first().and_then(|row| rate(&difference, &trend, row));
 
-        let filter = Filter { hide_runtime: true, ..Filter::default() };
-        let base = filter.apply(&first.profile).map_err(fail)?;
-        let new = filter.apply(&last.profile).map_err(fail)?;
         let (heap_svg, growth_svg) = (out.join("heap.svg"), out.join("growth.svg"));
         let name =
             |s: &Shot| s.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let mut drawing = flamegraphs::Options {
             title: "demo-shop".into(),
-            type_index: new.sample_type_index(KIND),
+            type_index: last.profile.sample_type_index(KIND),
             ..flamegraphs::Options::default()
         };
-        Sink::File(heap_svg.clone()).write(render(Picture::Svg, None, &new, &drawing)?.as_bytes())?;
+        Sink::File(heap_svg.clone()).write(render(Picture::Svg, None, &last.profile, &drawing)?.as_bytes())?;
         drawing.base_name = name(first);
         drawing.new_name = name(last);
         Sink::File(growth_svg.clone())
-            .write(render(Picture::Svg, Some(&base), &new, &drawing)?.as_bytes())?;
+            .write(render(Picture::Svg, Some(&first.profile), &last.profile, &drawing)?.as_bytes())?;
         Ok(Self { out: out.to_path_buf(), trend, rate, heap_svg, growth_svg })
     }
 
