@@ -112,11 +112,11 @@ impl SelectArgs {
         filter.apply(&loaded.profile).map(Cow::Owned).map_err(|e| profile_error(&loaded.name, &e))
     }
 
-    /// The profile as selected for a picture, which folds runtime frames by itself.
+    /// The profile as selected, runtime frames included: for what looks past them by itself.
     ///
     /// # Errors
     /// The result outgrows its tables.
-    pub fn apply_for_picture<'p>(&self, loaded: &'p Loaded) -> Result<Cow<'p, Profile>> {
+    pub fn apply_with_runtime<'p>(&self, loaded: &'p Loaded) -> Result<Cow<'p, Profile>> {
         Self { runtime: true, ..self.clone() }.apply(loaded)
     }
 

@@ -216,7 +216,7 @@ fn compare(
 /// The profiles as selected; not copied when all of it is wanted. Sites and pictures look past runtime frames by
 /// themselves, and whole stacks are wanted in a file.
 fn selected<'p>(args: &DiffArgs, loaded: &'p [Loaded]) -> Result<Vec<Cow<'p, Profile>>> {
-    loaded.iter().map(|l| args.select.apply_for_picture(l)).collect()
+    loaded.iter().map(|l| args.select.apply_with_runtime(l)).collect()
 }
 
 fn document(compared: &Compared, type_index: usize, diff: &Diff, trend: Option<&Trend>) -> Result<Value> {

@@ -137,12 +137,10 @@ fn draw(args: &FlamegraphArgs, picture: Picture, base: Option<&Loaded>, new: &Lo
         },
         runtime: args.select.runtime_frames(),
         group_by_label: args.group_label.clone(),
-        // The filter has left them out already, unless they are wanted.
-        runtime: flamegraphs::RuntimeFrames::Show,
         ..flamegraphs::Options::default()
     };
-    let base = base.map(|b| args.select.apply_for_picture(b)).transpose()?;
-    let new = args.select.apply_for_picture(new)?;
+    let base = base.map(|b| args.select.apply_with_runtime(b)).transpose()?;
+    let new = args.select.apply_with_runtime(new)?;
     render(picture, base.as_deref(), &new, &options)
 }
 

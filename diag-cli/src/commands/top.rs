@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use diag::profile::table::{SortBy, Top, TopOptions, top};
-use diag::profile::units;
+use diag::profile::{Grouping, units};
 use serde_json::json;
 
 use crate::cli::{FormatArgs, GlobalArgs, SymbolArgs, TextOrJson};
@@ -50,11 +50,15 @@ pub fn run(global: &GlobalArgs, args: &TopArgs) -> Result<ExitCode> {
     let loaded = Loader::new(global, &args.symbols)?.one(&target)?;
     let type_index = args.select.type_index(&loaded.profile)?;
     let fail = |e| profile_error(&loaded.name, &e);
-    let shown = args.select.apply(&loaded)?;
+    let by_frame = matches!(args.group.by, Grouping::Function | Grouping::Line | Grouping::Address);
+    // Hiding while counting is cheaper than a copy of the profile without those frames.
+    let shown =
+        if by_frame { args.select.apply_with_runtime(&loaded)? } else { args.select.apply(&loaded)? };
     let options = TopOptions {
         grouping: args.group.by.clone(),
         sort: if args.cum { SortBy::Cum } else { SortBy::Flat },
         limit: (args.rows > 0).then_some(args.rows),
+        hide_runtime: by_frame && !args.select.runtime,
     };
     let table = top(&shown, type_index, &options).map_err(fail)?;
     match args.format.format {

@@ -34,6 +34,9 @@ pub struct TopOptions {
     pub sort: SortBy,
     /// Keep so many rows; all if `None`.
     pub limit: Option<usize>,
+    /// Count as if the frames of runtimes and of the allocator were not there: their values are their callers'. As
+    /// [`Filter::hide_runtime`](super::Filter), without making a profile of it; for groupings by function or finer.
+    pub hide_runtime: bool,
 }
 
 /// The heaviest frames of a profile.
@@ -104,7 +107,8 @@ pub fn top(profile: &Profile, type_index: usize, options: &TopOptions) -> Result
         return Ok(top_labels(profile, type_index, value_type, options));
     }
     let keys = Keys::new(&[profile], &options.grouping);
-    let sums = Sums::of(profile, &keys, &by_stack(profile, type_index));
+    let hide = options.hide_runtime && !keys.is_coarse();
+    let sums = Sums::of(profile, &keys, &by_stack(profile, type_index), hide);
     let mut rows: Vec<u32> = sums.nonzero().collect();
     let rows_total = rows.len();
     let order = |&key: &u32| {
@@ -115,7 +119,7 @@ pub fn top(profile: &Profile, type_index: usize, options: &TopOptions) -> Result
         let frame = keys.show(key);
         (frame.function, frame.file, frame.line)
     });
-    let certainty = certainty(profile, &value_type, &keys, &rows);
+    let certainty = certainty(profile, &value_type, &sums, &rows);
     let mut rows: Vec<TopRow> = rows.into_iter().map(|key| sums.row(&keys, key)).collect();
     for (row, interval) in rows.iter_mut().zip(certainty.into_iter().flatten()) {
         (row.flat_low, row.flat_high) = (Some(interval.low), Some(interval.high));
@@ -133,18 +137,19 @@ pub fn top(profile: &Profile, type_index: usize, options: &TopOptions) -> Result
 fn certainty(
     profile: &Profile,
     value_type: &ValueType,
-    keys: &Keys<'_>,
+    by_key: &Sums,
     rows: &[u32],
 ) -> Option<Vec<Interval>> {
     let estimator = Estimator::new(profile, &value_type.kind).ok()?;
-    let mut slot_of_key = vec![u32::MAX; keys.len()];
+    let mut slot_of_key = vec![u32::MAX; by_key.flat.len()];
     for (slot, &key) in rows.iter().enumerate() {
         slot_of_key[key as usize] = slot as u32;
     }
     let mut sums = vec![Accumulated::default(); rows.len()];
     for sample in profile.samples() {
-        let leaf = profile.stack(sample.stack).first().and_then(|&l| keys.location(0, l).first());
-        if let Some(sum) = leaf.and_then(|&key| sums.get_mut(slot_of_key[key as usize] as usize)) {
+        let leaf = by_key.leaf_of_stack[sample.stack.index()];
+        let slot = slot_of_key.get(leaf as usize).copied().unwrap_or(u32::MAX);
+        if let Some(sum) = sums.get_mut(slot as usize) {
             estimator.add(sum, &sample);
         }
     }
@@ -168,7 +173,7 @@ pub fn peek(
     type_at(profile, type_index)?;
     let keys = Keys::new(&[profile], grouping);
     let values = by_stack(profile, type_index);
-    let sums = Sums::of(profile, &keys, &values);
+    let sums = Sums::of(profile, &keys, &values, false);
     let wanted: Vec<bool> = (0..keys.len() as u32).map(|key| pattern.matches(&keys.name(key))).collect();
     let edges = edges(&keys, &values, &wanted);
 
@@ -219,30 +224,49 @@ struct Sums {
     flat: Vec<i64>,
     cum: Vec<i64>,
     touched: Vec<bool>,
+    /// The key that the flat value of each stack went to; `u32::MAX` for stacks without a value.
+    leaf_of_stack: Vec<u32>,
 }
 
 impl Sums {
-    fn of(profile: &Profile, keys: &Keys<'_>, values: &[i64]) -> Self {
+    fn of(profile: &Profile, keys: &Keys<'_>, values: &[i64], hide_runtime: bool) -> Self {
+        let hidden: Vec<bool> =
+            (0..keys.len() as u32).map(|key| hide_runtime && keys.class(key).is_hidden()).collect();
+        let mut leaf_of_stack = vec![u32::MAX; values.len()];
         let (mut flat, mut cum) = (vec![0i64; keys.len()], vec![0i64; keys.len()]);
         // The last stack, counted from 1, that a key was seen in.
         let mut seen_in = vec![0u32; keys.len()];
         for (i, &value) in values.iter().enumerate().filter(|(_, v)| **v != 0) {
             let generation = i as u32 + 1;
             let mut leaf = None;
-            for &location in profile.stack(StackId::from_index(i)) {
-                for &key in keys.location(0, location) {
-                    leaf = leaf.or(Some(key));
-                    if seen_in[key as usize] != generation {
-                        seen_in[key as usize] = generation;
-                        cum[key as usize] = cum[key as usize].saturating_add(value);
-                    }
+            let mut see = |key: u32| {
+                leaf = leaf.or(Some(key));
+                if seen_in[key as usize] != generation {
+                    seen_in[key as usize] = generation;
+                    cum[key as usize] = cum[key as usize].saturating_add(value);
                 }
+            };
+            let stack = StackId::from_index(i);
+            for &location in profile.stack(stack) {
+                keys.location(0, location)
+                    .iter()
+                    .filter(|key| !hidden[**key as usize])
+                    .for_each(|&key| see(key));
+            }
+            // A stack of nothing but runtime keeps its site.
+            if leaf.is_none()
+                && let Some(key) = keys.site(0, stack)
+            {
+                leaf = Some(key);
+                seen_in[key as usize] = generation;
+                cum[key as usize] = cum[key as usize].saturating_add(value);
             }
             if let Some(key) = leaf {
                 flat[key as usize] = flat[key as usize].saturating_add(value);
+                leaf_of_stack[i] = key;
             }
         }
-        Self { flat, cum, touched: seen_in.into_iter().map(|g| g != 0).collect() }
+        Self { flat, cum, touched: seen_in.into_iter().map(|g| g != 0).collect(), leaf_of_stack }
     }
 
     /// Keys that are in a stack with a value.

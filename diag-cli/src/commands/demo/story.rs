@@ -37,7 +37,9 @@ const KIND: &str = "inuse_space";
 pub(super) struct Story {
     out: PathBuf,
     trend: Trend,
-    /// Growth an hour of the first row, with its 95 % interval, bytes.
+    /// The row to blame.
+    suspect: Option<TrendRow>,
+    /// Its growth an hour, with the 95 % interval, bytes.
     rate: Option<Rate>,
     heap_svg: PathBuf,
     growth_svg: PathBuf,
@@ -61,9 +63,12 @@ impl Story {
         let profiles: Vec<&Profile> = shots.iter().map(|s| &s.profile).collect();
         let options = DiffOptions { kind: Some(KIND.to_owned()), ..DiffOptions::default() };
         let trend = trend(&profiles, &options).map_err(fail)?;
-        let difference = diff(&first.profile, &last.profile, &options).map_err(fail)?;
-        let rate = trend.rows.first().and_then(|row| rate(&difference, &trend, row));
-
+        // What has stopped growing by the middle was filling up to a bound.
+        let middle = shots.get(shots.len() / 2).unwrap_or(first);
+        let late = diff(&middle.profile, &last.profile, &options).map_err(fail)?;
+        let whole = diff(&first.profile, &last.profile, &options).map_err(fail)?;
+        let suspect = suspect(&trend, &late, &whole);
+        let rate = suspect.as_ref().and_then(|row| rate(&whole, &trend, row));
         let (heap_svg, growth_svg) = (out.join("heap.svg"), out.join("growth.svg"));
         let name =
             |s: &Shot| s.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
@@ -72,27 +77,20 @@ impl Story {
             type_index: last.profile.sample_type_index(KIND),
             ..flamegraphs::Options::default()
         };
-        Sink::File(heap_svg.clone()).write(render(Picture::Svg, None, &last.profile, &drawing)?.as_bytes())?;
+        Sink::File(heap_svg.clone())
+            .write(render(Picture::Svg, None, &last.profile, &drawing)?.as_bytes())?;
         drawing.base_name = name(first);
         drawing.new_name = name(last);
         Sink::File(growth_svg.clone())
             .write(render(Picture::Svg, Some(&first.profile), &last.profile, &drawing)?.as_bytes())?;
-        Ok(Self { out: out.to_path_buf(), trend, rate, heap_svg, growth_svg })
-    }
-
-    /// The row to blame: grows for sure, and is the larger part of all growth.
-    fn suspect(&self) -> Option<&TrendRow> {
-        let row = self.trend.rows.first()?;
-        let grown: i64 = self.trend.rows.iter().map(|r| r.delta.max(0)).sum();
-        let sure = self.rate.is_some_and(|r| r.low > 0.0);
-        (sure && row.steps_up > row.steps_down && row.delta.saturating_mul(2) > grown).then_some(row)
+        Ok(Self { out: out.to_path_buf(), trend, suspect, rate, heap_svg, growth_svg })
     }
 
     pub(super) fn json(&self) -> Value {
         json!({
             "schema": schema(), "dir": self.out, "captures": self.trend.totals.len(),
             "totals_bytes": self.trend.totals,
-            "retains": self.suspect().map(|row| json!({
+            "retains": self.suspect.as_ref().map(|row| json!({
                 "site": row.site, "frames": row.frames, "live_bytes": row.values.last(), "delta_bytes": row.delta,
                 "bytes_per_hour": self.rate.map(|r| r.per_hour), "bytes_per_hour_low": self.rate.map(|r| r.low),
                 "bytes_per_hour_high": self.rate.map(|r| r.high),
@@ -105,7 +103,7 @@ impl Story {
         let mut out = String::new();
         let live: Vec<String> = self.trend.totals.iter().map(|t| units::bytes(*t)).collect();
         let _ = writeln!(out, "\nalive in {} captures: {}\n", live.len(), live.join(", "));
-        match self.suspect() {
+        match self.suspect.as_ref() {
             Some(row) => self.blame(&mut out, row, style),
             None => {
                 let _ = writeln!(out, "{}", style.strong("No function keeps growing: nothing is retained."));
@@ -153,7 +151,8 @@ impl Story {
                 units::per_hour(rate.high, "bytes")
             );
         }
-        let rest: i64 = self.trend.rows.iter().skip(1).map(|r| r.delta).sum();
+        let others = self.trend.rows.iter().filter(|r| r.site != row.site);
+        let rest: i64 = others.map(|r| r.delta).sum();
         let _ = writeln!(out, "  everything else together: {}", units::signed(rest, "bytes"));
     }
 
@@ -166,12 +165,28 @@ impl Story {
             format!("{program} top {out}                 # what is alive now"),
             format!("{program} diff {out} -o {out}/growth.html"),
         ];
-        if let Some(row) = self.suspect() {
+        if let Some(row) = self.suspect.as_ref() {
             let last = row.site.rsplit("::").next().unwrap_or(&row.site);
             list.push(format!("{program} peek {out} {last}"));
         }
         list
     }
+}
+
+/// The row that grows most in the second half: the larger part of all growth there, still at a good part of its pace,
+/// and beyond the error of sampling over the whole run.
+fn suspect(trend: &Trend, late: &Diff, whole: &Diff) -> Option<TrendRow> {
+    let top = late.rows.iter().max_by_key(|r| r.delta)?;
+    let grown: i64 = late.rows.iter().map(|r| r.delta.max(0)).sum();
+    let over_all = whole.rows.iter().find(|r| r.site == top.site)?;
+    let sure = over_all.delta_low.is_some_and(|low| low > 0);
+    let goes_on = top.delta.saturating_mul(4) >= over_all.delta;
+    let most = top.delta.saturating_mul(2) > grown;
+    trend
+        .rows
+        .iter()
+        .find(|r| sure && goes_on && most && r.site == top.site && r.steps_up > r.steps_down)
+        .cloned()
 }
 
 /// Growth from the first to the last capture with the interval of its sampling error.

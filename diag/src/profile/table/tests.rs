@@ -102,3 +102,18 @@ fn a_bad_pattern_says_why() {
     let error = Pattern::new("a(").unwrap_err().to_string();
     assert_eq!(error, "the pattern a( is not usable: error: unclosed group");
 }
+
+#[test]
+fn hiding_runtime_frames_counts_as_the_filter_does() {
+    let profile = named(&[
+        ("main;my::f;alloc::vec::Vec<T>::push", 5),
+        ("std::rt::start;my::g;core::iter::map;my::f", 2),
+        ("std::rt::start;std::thread::spawn", 7),
+        ("my::f;my::g|alloc::slice::to_vec", 1),
+    ]);
+    let options = TopOptions { hide_runtime: true, ..Default::default() };
+    let filter = crate::profile::Filter { hide_runtime: true, ..Default::default() };
+    let filtered = filter.apply(&profile).unwrap();
+    assert_eq!(rows(&profile, &options), rows(&filtered, &TopOptions::default()));
+    assert_eq!(rows(&profile, &options)[0], row("std::thread::spawn", 7, 7));
+}
