@@ -11,6 +11,7 @@ pub mod diff;
 mod error;
 pub mod estimate;
 mod filter;
+pub mod firefox;
 pub mod folded;
 pub mod frames;
 mod gzip;
@@ -27,6 +28,7 @@ mod properties;
 mod regroup;
 pub mod sampling;
 mod select;
+pub mod speedscope;
 pub mod symbolize;
 pub mod table;
 #[cfg(test)]
