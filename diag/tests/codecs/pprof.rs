@@ -64,6 +64,13 @@ proptest! {
         prop_assert_eq!(encode(&profile), encode(&profile));
         prop_assert_eq!(encode_gz(&profile), encode_gz(&profile));
     }
+
+    #[test]
+    fn what_was_read_is_written_as_it_was(plan in plan()) {
+        let first = encode(&plan.profile());
+        let again = encode(&decode(&first).unwrap());
+        prop_assert_eq!(encode(&decode(&again).unwrap()), again);
+    }
 }
 
 /// What pprof, Alloy and Parca rely on.

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use super::wire::Writer;
 use super::{LOSS_COMMENT, address::Unique, field};
-use crate::profile::ids::{FunctionId, LocationId, StrId};
+use crate::profile::ids::{FunctionId, LabelSetId, LocationId, StrId};
 use crate::profile::model::{Label, LabelValue, Profile, ValueType};
 
 pub(super) fn encode(profile: &Profile) -> Vec<u8> {
@@ -17,6 +17,7 @@ pub(super) fn encode(profile: &Profile) -> Vec<u8> {
         out: Writer::with_capacity(profile.stacks.item_count() * 2 + profile.sample_count() * 24 + 4096),
         message: Writer::default(),
         inner: Writer::default(),
+        labels: LabelBytes::default(),
     };
     for sample_type in profile.sample_types() {
         encoder.value_type(field::profile::SAMPLE_TYPE, sample_type);
@@ -167,6 +168,15 @@ struct Encoder<'a> {
     /// A message of the outermost one, and one inside that.
     message: Writer,
     inner: Writer,
+    labels: LabelBytes,
+}
+
+/// The label sets as they stand in a sample: many samples share a set.
+#[derive(Default)]
+struct LabelBytes {
+    bytes: Writer,
+    /// Start and end in `bytes`, by set.
+    done: HashMap<LabelSetId, (usize, usize)>,
 }
 
 impl<'a> Encoder<'a> {
@@ -184,11 +194,33 @@ impl<'a> Encoder<'a> {
             let stack = profile.stack(sample.stack).iter();
             self.message.packed(field::sample::LOCATION_ID, stack.map(|&id| used.location(id)));
             self.message.packed(field::sample::VALUE, sample.values.iter().map(|&v| v as u64));
-            for label in profile.label_set(sample.labels) {
-                self.label(label);
+            if sample.labels != LabelSetId::EMPTY {
+                let (start, end) = self.label_set(sample.labels);
+                self.message.append(self.labels.bytes.part(start, end));
             }
             self.out.message(field::profile::SAMPLE, &self.message);
         }
+    }
+
+    /// Where the set stands in `labels.bytes`. Sorted by text, so that the order does not depend on ids.
+    fn label_set(&mut self, id: LabelSetId) -> (usize, usize) {
+        if let Some(&range) = self.labels.done.get(&id) {
+            return range;
+        }
+        let profile = self.profile;
+        let text = |id| profile.str(id);
+        let mut labels: Vec<&Label> = profile.label_set(id).iter().collect();
+        labels.sort_by_key(|label| match label.value {
+            LabelValue::Str(value) => (text(label.key), text(value), 0),
+            LabelValue::Num(number, unit) => (text(label.key), text(unit), number),
+        });
+        let start = self.labels.bytes.len();
+        for label in labels {
+            self.label(label);
+        }
+        let range = (start, self.labels.bytes.len());
+        self.labels.done.insert(id, range);
+        range
     }
 
     fn label(&mut self, label: &Label) {
@@ -201,7 +233,7 @@ impl<'a> Encoder<'a> {
                 self.inner.uint(field::label::NUM_UNIT, self.texts.id(unit));
             }
         }
-        self.message.message(field::sample::LABEL, &self.inner);
+        self.labels.bytes.message(field::sample::LABEL, &self.inner);
     }
 
     fn mappings(&mut self) {

@@ -208,6 +208,20 @@ impl Writer {
         self.bytes
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Encoded fields, to be put into another message.
+    pub(super) fn part(&self, start: usize, end: usize) -> &[u8] {
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+
+    /// Appends encoded fields.
+    pub(super) fn append(&mut self, fields: &[u8]) {
+        self.bytes.extend_from_slice(fields);
+    }
+
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
     }
