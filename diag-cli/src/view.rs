@@ -229,5 +229,8 @@ pub fn frame(frame: &diag::profile::frames::ShownFrame) -> String {
 /// `± 1.2 MiB`: the longer arm of a 95 % interval; empty where there is none.
 pub fn plus_minus(value: i64, low: Option<i64>, high: Option<i64>, unit: &str) -> String {
     let (Some(low), Some(high)) = (low, high) else { return String::new() };
+    if low == high {
+        return String::new();
+    }
     format!("± {}", units::value(high.saturating_sub(value).max(value.saturating_sub(low)), unit))
 }

@@ -200,6 +200,10 @@ fn conversions_keep_the_total() {
     assert_eq!(sum, 43 * MIB);
     let objects = run(dir.path(), &["convert", "new.pb.gz", "--to", "folded", "--type", "inuse_objects"]);
     assert!(objects.ok().stdout.contains("shop::fresh 20\n"), "{}", objects.stdout);
+    for (format, key) in [("speedscope", "$schema"), ("firefox", "meta")] {
+        let json = run(dir.path(), &["convert", "new.pb.gz", "--to", format]).json();
+        assert!(json.get(key).is_some(), "{format}");
+    }
     run(dir.path(), &["convert", "new.pb.gz", "--to", "pprof", "-o", "copy.pb.gz"]).ok();
     let copy = run(dir.path(), &["diff", "new.pb.gz", "copy.pb.gz", "--format", "json"]).json();
     assert_eq!((copy["rows_total"].as_u64(), copy["base_total"].as_i64()), (Some(0), Some(43 * MIB)));

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use diag::profile::{Profile, folded, pprof};
+use diag::profile::{Profile, firefox, folded, pprof, speedscope};
 
 use crate::cli::{GlobalArgs, SymbolArgs};
-use crate::error::Result;
+use crate::error::{Result, one_line};
 use crate::load::Loader;
 use crate::output::{Sink, refuse_terminal};
 use crate::target::Target;
@@ -18,7 +18,7 @@ use crate::view::SelectArgs;
 pub struct ConvertArgs {
     /// host:port, URL, profile file, directory of captures (the latest), or - for stdin
     pub target: String,
-    /// pprof (gzipped), folded (one sample type)
+    /// pprof (gzipped), folded (one sample type), speedscope, firefox
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub to: Format,
     /// Where to write
@@ -42,6 +42,10 @@ pub enum Format {
     Pprof,
     /// Folded stacks, a line a stack, for flamegraph.pl and inferno.
     Folded,
+    /// JSON for speedscope.app: all sample types, inlined frames kept.
+    Speedscope,
+    /// JSON for profiler.firefox.com.
+    Firefox,
 }
 
 /// Runs the command.
@@ -61,7 +65,7 @@ pub fn run(global: &GlobalArgs, args: &ConvertArgs) -> Result<ExitCode> {
     for loaded in &loaded {
         let select = SelectArgs { sample_type: args.sample_type.clone(), ..SelectArgs::default() };
         let type_index = select.type_index(&loaded.profile)?;
-        sink.write(&encode(&loaded.profile, args.to, type_index))?;
+        sink.write(&encode(&loaded.profile, args.to, type_index, &one_line(&loaded.name)))?;
         if let Sink::File(path) = &sink {
             loader.progress.note(&format!("wrote {}", path.display()));
         }
@@ -70,9 +74,11 @@ pub fn run(global: &GlobalArgs, args: &ConvertArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn encode(profile: &Profile, to: Format, type_index: usize) -> Vec<u8> {
+fn encode(profile: &Profile, to: Format, type_index: usize, name: &str) -> Vec<u8> {
     match to {
         Format::Pprof => pprof::encode_gz(profile),
         Format::Folded => folded::write(profile, type_index).into_bytes(),
+        Format::Speedscope => speedscope::write(profile, name).into_bytes(),
+        Format::Firefox => firefox::write(profile, name).into_bytes(),
     }
 }

@@ -91,7 +91,10 @@ pub(super) fn sampling(findings: &mut Findings, raw_samples: f64, total_bytes: i
         Some(doubt) if raw_samples < FEW_SAMPLES => {
             let wanted = (total_bytes.max(1) as u64 / 2000).clamp(4096, 1 << 30).next_power_of_two();
             let next = if (wanted as i64) < period_bytes {
-                format!("set DIAG_SAMPLE_BYTES={wanted} (or Builder::sample_bytes) and restart the service")
+                format!(
+                    "sample more often: DIAG_SAMPLE_BYTES={wanted} (with jemalloc alone lg_prof_sample:{}) and a restart",
+                    wanted.ilog2()
+                )
             } else {
                 "the heap is small: wait until there is more to see".to_owned()
             };
