@@ -109,7 +109,9 @@ fn from_dwarf(
     let endian = if open.elf.is_little_endian() { RunTimeEndian::Little } else { RunTimeEndian::Big };
     let own = sections::linked(&open.elf);
     let shared = supplementary.as_ref().map(|o| sections::linked(&o.elf));
-    let dwarf = own.borrow_with_sup(shared.as_ref(), |s| EndianSlice::new(s, endian));
+    let mut dwarf = own.borrow_with_sup(shared.as_ref(), |s| EndianSlice::new(s, endian));
+    // Units made by dwz share their abbreviations, which would be parsed anew for each.
+    dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
     let mut split =
         Split { beside: vec![&open.image.path, Path::new(module.file)], options, report, package: None };
     dwarf::resolve(&dwarf, addresses, &mut split, answers);

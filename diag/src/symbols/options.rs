@@ -51,7 +51,8 @@ impl Options {
     /// copied, and little is kept.
     pub fn in_process() -> Self {
         Self {
-            max_copied_bytes: 128 << 20,
+            // A container of 128 MiB should survive the question; the CLI can answer it elsewhere.
+            max_copied_bytes: 32 << 20,
             cache_addresses: 50_000,
             cache_bytes: 16 << 20,
             in_process: true,

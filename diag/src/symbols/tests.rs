@@ -3,6 +3,7 @@
 mod damage;
 mod files;
 mod fixture;
+mod handmade;
 mod oracle;
 mod programs;
 mod split;

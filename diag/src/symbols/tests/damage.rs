@@ -43,7 +43,7 @@ fn flipped_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let mut random = Random(0x5eed);
     for (flags, rounds) in
-        [(&["-g", "-O2"][..], 60), (&["-gdwarf-4", "-O2"], 30), (&["-g", "-O2", "-gz=zlib"], 15)]
+        [(&["-g", "-O2"][..], 40), (&["-gdwarf-4", "-O2"], 15), (&["-g", "-O2", "-gz=zlib"], 8)]
     {
         let good = std::fs::read(program(dir.path(), "good", flags)).unwrap();
         let offsets = offsets(&good);
@@ -87,81 +87,13 @@ fn cut_files() {
     let dir = tempfile::tempdir().unwrap();
     let good = std::fs::read(program(dir.path(), "good", &["-g", "-O2"])).unwrap();
     let offsets = offsets(&good);
-    for cut in (1..good.len()).step_by(good.len() / 30) {
+    for cut in (1..good.len()).step_by(good.len() / 15) {
         ask_damaged(dir.path(), &good[..cut], &offsets);
     }
     // Section headers kept, their contents shifted: everything points somewhere wrong.
-    for at in (64..good.len() - 4096).step_by(good.len() / 20) {
+    for at in (64..good.len() - 4096).step_by(good.len() / 12) {
         let mut bad = good.clone();
         bad.copy_within(at..at + 2048, at + 1024);
         ask_damaged(dir.path(), &bad, &offsets);
     }
-}
-
-struct NotSplit;
-
-impl crate::symbols::dwarf::split::SplitFiles for NotSplit {
-    fn package(&mut self) -> Option<&crate::symbols::image::Image> {
-        panic!("nothing is split")
-    }
-
-    fn single(
-        &mut self,
-        _: &crate::symbols::dwarf::split::SplitUnit,
-    ) -> Option<crate::symbols::image::Image> {
-        panic!("nothing is split")
-    }
-}
-
-#[test]
-fn deep_nesting_costs_no_stack() {
-    // A unit of 200,000 inlined functions, each in the one before: .debug_abbrev and .debug_info made by hand.
-    use crate::symbols::dwarf;
-    use crate::symbols::table::{Answers, Known};
-    let mut abbrev = Vec::new();
-    for (code, tag, attributes) in [
-        (1u8, 0x11u8, &[0x11u8, 0x01, 0x12, 0x07][..]), // compile_unit: low_pc addr, high_pc data8
-        (2, 0x2e, &[0x11, 0x01, 0x12, 0x07, 0x03, 0x08]), // subprogram: and name string
-        (3, 0x1d, &[0x11, 0x01, 0x12, 0x07]),           // inlined_subroutine
-    ] {
-        abbrev.extend([code, tag, 1]);
-        abbrev.extend(attributes);
-        abbrev.extend([0, 0]);
-    }
-    abbrev.push(0);
-    let mut entries = Vec::new();
-    let range = |out: &mut Vec<u8>| {
-        out.extend(0x1000u64.to_le_bytes());
-        out.extend(0x100u64.to_le_bytes());
-    };
-    entries.push(1);
-    range(&mut entries);
-    entries.push(2);
-    range(&mut entries);
-    entries.extend(b"deep\0");
-    for _ in 0..200_000 {
-        entries.push(3);
-        range(&mut entries);
-    }
-    let mut info = Vec::new();
-    info.extend((entries.len() as u32 + 7).to_le_bytes());
-    info.extend(4u16.to_le_bytes());
-    info.extend(0u32.to_le_bytes());
-    info.push(8);
-    info.extend(entries);
-    let load = |id: gimli::SectionId| -> Result<&[u8], ()> {
-        Ok(match id {
-            gimli::SectionId::DebugAbbrev => &abbrev,
-            gimli::SectionId::DebugInfo => &info,
-            _ => &[],
-        })
-    };
-    let sections = gimli::DwarfSections::load(load).unwrap();
-    let dwarf = sections.borrow(|s| gimli::EndianSlice::new(s, gimli::RunTimeEndian::Little));
-    let mut answers = Answers::new(1);
-    dwarf::resolve(&dwarf, &[0x1010], &mut NotSplit, &mut answers);
-    assert_eq!(answers.known(0), Known::Plain);
-    let frames: Vec<_> = answers.frames(0).collect();
-    assert_eq!(frames.last().unwrap().name, "deep");
-    assert!((2..300).contains(&frames.len()), "{}", frames.len());
 }
