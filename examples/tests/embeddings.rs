@@ -13,7 +13,7 @@ use std::{fs, thread};
 use diag::profile::{Profile, pprof};
 
 /// Far more than is needed; only a failure takes so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A program that ends with the test.
 struct Running(Child);
@@ -27,7 +27,7 @@ impl Drop for Running {
 
 fn start(program: &str, flags: &[&str], captures: Option<&Path>) -> Running {
     let mut command = Command::new(program);
-    command.args(["--seconds", "120", "--rate", "50"]).args(flags).env("DIAG_SAMPLE_BYTES", "65536");
+    command.args(["--seconds", "600", "--rate", "50"]).args(flags).env("DIAG_SAMPLE_BYTES", "65536");
     if let Some(dir) = captures {
         command.env("DIAG_CAPTURE_DIR", dir).env("DIAG_CAPTURE_EVERY", "1s");
     }
