@@ -53,6 +53,16 @@ pub(super) fn look_up(
             });
         }
     }
+    let (named, lined) = answers.counts();
+    if detail == Detail::Lines && lined * 2 < named {
+        // A Rust program without debug information still has that of the standard library.
+        detail = Detail::Functions;
+        report.note(
+            "most of it was built without debug information; `debug = \"limited\"` in its Cargo profile gives lines and \
+             inlined functions"
+                .to_owned(),
+        );
+    }
     (answers.reordered(&order, offsets.len()), detail)
 }
 

@@ -49,9 +49,21 @@ pub struct ModuleReport {
     pub addresses: u64,
     /// See `addresses`.
     pub named: u64,
+    /// How many of those named have a line.
+    pub with_lines: u64,
 }
 
 impl ModuleReport {
+    /// Counts answers; names with few lines among them are functions only.
+    pub(super) fn count(&mut self, addresses: usize, named: u64, with_lines: u64) {
+        self.addresses += addresses as u64;
+        self.named += named;
+        self.with_lines += with_lines;
+        if self.detail == Detail::Lines && self.with_lines * 2 < self.named {
+            self.detail = Detail::Functions;
+        }
+    }
+
     const MAX_MISSING: usize = 12;
 
     pub(super) fn refuse(&mut self, path: &Path, why: String) {

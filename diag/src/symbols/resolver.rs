@@ -127,11 +127,15 @@ impl SymbolSource for Resolver {
         }
         let number = self.module_number(module);
         let mut missing = Vec::new();
-        let mut named = 0;
+        let (mut named, mut with_lines) = (0, 0);
+        let mut count = |frames: &[Frame<'_>]| {
+            named += 1;
+            with_lines += u64::from(frames.iter().any(|f| f.line != 0));
+        };
         for (position, &offset) in offsets.iter().enumerate() {
             let hit = self.cache.get((number, offset), &mut |frames| {
                 if !frames.is_empty() {
-                    named += 1;
+                    count(frames);
                     found(position, frames);
                 }
             });
@@ -143,7 +147,7 @@ impl SymbolSource for Resolver {
         if !missing.is_empty() {
             let mut keep = |position: usize, offset: u64, frames: &[Frame<'_>]| {
                 if !frames.is_empty() {
-                    named += 1;
+                    count(frames);
                     found(position, frames);
                 }
                 self.cache.insert((number, offset), frames);
@@ -156,8 +160,7 @@ impl SymbolSource for Resolver {
                 }
             }
         }
-        report.addresses += offsets.len() as u64;
-        report.named += named;
+        report.count(offsets.len(), named, with_lines);
         self.put_report(report_at, report);
     }
 }

@@ -112,6 +112,15 @@ impl Answers {
         }
     }
 
+    /// How many addresses have a name, and how many of those a line.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let named = (0..self.answers.len()).map(|i| self.frames(i)).filter_map(|mut frames| {
+            let first = frames.next()?;
+            Some(first.line != 0 || frames.any(|f| f.line != 0))
+        });
+        named.fold((0, 0), |(named, lined), has_line| (named + 1, lined + usize::from(has_line)))
+    }
+
     /// Brings the answers into another order: that at `i` moves to `to[i]`.
     pub(super) fn reordered(mut self, to: &[usize], count: usize) -> Self {
         let mut answers = vec![(Known::Nothing, 0, 0); count];

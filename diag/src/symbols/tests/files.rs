@@ -112,6 +112,28 @@ fn a_symbol_table_names_functions() {
 }
 
 #[test]
+fn a_little_debug_information_is_not_taken_for_all() {
+    // As in a Rust program without debug information: the standard library has its own.
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("with.c"), "int with(int n) { return n * 7; }").unwrap();
+    run("cc", &["-g", "-O1", "-c", "with.c"], dir.path());
+    let path = program(dir.path(), "prog", &["-O2", "with.o"]);
+    let build_id = build_id_of_file(&path).unwrap();
+    let (start, size) = super::oracle::text(&path);
+    let offsets: Vec<u64> = (start..start + size).collect();
+    let cache_dir = Some(dir.path().join("cache"));
+    let mut resolver = Resolver::new(Options { cache_dir: cache_dir.clone(), ..alone() });
+    let found = ask(&mut resolver, path.to_str().unwrap(), &build_id, true, &offsets);
+    let with = found.iter().flatten().filter(|f| f[0].0 == "with").count();
+    assert!(with > 3 && found.iter().flatten().filter(|f| f[0].0 == "with").all(|f| f[0].3 == 1));
+    let report = &resolver.reports()[0];
+    assert_eq!((report.detail, report.with_lines), (Detail::Functions, with as u64));
+    assert!(report.named > 4 * report.with_lines);
+    assert!(report.notes[0].contains("without debug information"), "{report:?}");
+    assert!(!cache_dir.unwrap().exists(), "a file with all of it may come later");
+}
+
+#[test]
 fn a_stripped_file_keeps_what_it_exports() {
     let p = Program::new(&["-g", "-O2", "-rdynamic"]);
     p.strip(false);

@@ -9,6 +9,13 @@ use object::{Object, ObjectSection};
 use super::programs::{Found, ask};
 use crate::symbols::{Options, Resolver};
 
+/// Offset in the file and size of the code.
+pub(super) fn text(path: &Path) -> (u64, u64) {
+    let data = std::fs::read(path).unwrap();
+    let elf = object::File::parse(&*data).unwrap();
+    elf.section_by_name(".text").unwrap().file_range().unwrap()
+}
+
 /// Addresses spread over the code of a file, as offset in the file and address stated in it.
 fn spread(path: &Path, count: u64) -> Vec<(u64, u64)> {
     let data = std::fs::read(path).unwrap();
