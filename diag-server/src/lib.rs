@@ -19,7 +19,8 @@
 //!
 //! The routes have absolute paths (`/debug/...` and `/metrics`): `merge` them, do not `nest` them; pprof's clients
 //! know the paths. A service with a `/metrics` of its own takes [`Options::without_metrics`], since axum panics when
-//! two routes have one path; the same text is always at `/debug/diag/metrics` too.
+//! two routes have one path; the same text is always at `/debug/diag/metrics` too. The runtime of the host must have
+//! tokio's timer on (`enable_all`, as `#[tokio::main]` does).
 //!
 //! # What is guarded
 //!

@@ -3,6 +3,7 @@
 //! A permit travels with the work: it comes back when the work is done, also when the client went away before.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use diag::Diag;
@@ -32,20 +33,20 @@ impl Lane {
         Self { seats: Arc::new(Semaphore::new(at_once + queue)), turns: Arc::new(Semaphore::new(at_once)) }
     }
 
-    async fn enter(&self) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), Failure> {
-        let busy = |_| Failure::busy("too many requests wait here already; try again in a few seconds", 5);
-        let seat = Arc::clone(&self.seats).try_acquire_owned().map_err(busy)?;
-        let turn = Arc::clone(&self.turns)
-            .acquire_owned()
-            .await
-            .map_err(|_| Failure::internal("the server is shutting down"))?;
-        Ok((seat, turn))
+    /// A seat in the queue and then a turn; `None` when the queue is full.
+    async fn enter(&self) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let seat = Arc::clone(&self.seats).try_acquire_owned().ok()?;
+        // The semaphores are never closed.
+        let turn = Arc::clone(&self.turns).acquire_owned().await.ok()?;
+        Some((seat, turn))
     }
 }
 
 /// The bounds of one router.
 #[derive(Debug)]
 pub(crate) struct Limits {
+    /// Requests refused because too many were under way.
+    refused: AtomicU64,
     heavy: Lane,
     light: Lane,
     waiting: Arc<Semaphore>,
@@ -54,10 +55,23 @@ pub(crate) struct Limits {
 impl Limits {
     pub(crate) fn new() -> Self {
         Self {
+            refused: AtomicU64::new(0),
             heavy: Lane::new(HEAVY, HEAVY_QUEUE),
             light: Lane::new(LIGHT, LIGHT_QUEUE),
             waiting: Arc::new(Semaphore::new(WAITING)),
         }
+    }
+}
+
+impl Limits {
+    /// How many requests were refused because too many were under way.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    fn refuse(&self, text: impl Into<String>, retry_after_s: u32) -> Failure {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Failure::busy(text, retry_after_s)
     }
 }
 
@@ -90,7 +104,9 @@ impl Shared {
         lane: &Lane,
         work: impl FnOnce(&Diag) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let permits = lane.enter().await?;
+        let permits = lane.enter().await.ok_or_else(|| {
+            self.limits.refuse("too many requests wait here already; try again in a few seconds", 5)
+        })?;
         let shared = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || {
             let _permits = permits;
@@ -110,7 +126,7 @@ impl Shared {
     pub(crate) fn wait_seat(&self, wait: Duration) -> Result<OwnedSemaphorePermit, Failure> {
         Arc::clone(&self.limits.waiting).try_acquire_owned().map_err(|_| {
             let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1);
-            Failure::busy(
+            self.limits.refuse(
                 format!(
                     "{WAITING} requests with seconds= are under way already; try again when they are done"
                 ),

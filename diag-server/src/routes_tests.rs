@@ -122,9 +122,13 @@ async fn metrics_are_well_formed() {
             assert!(value == "+Inf" || value.parse::<f64>().is_ok_and(f64::is_finite), "{line}");
         }
     }
-    for name in
-        ["process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds", "diag_heap_up"]
-    {
+    for name in [
+        "process_resident_memory_bytes",
+        "process_cpu_seconds_total",
+        "process_open_fds",
+        "diag_heap_up",
+        "diag_server_refused_total",
+    ] {
         assert!(typed.contains_key(name), "{name} is missing in\n{}", answer.body);
     }
     assert!(get_ok("/debug/diag/metrics").await.body.contains("process_resident_memory_bytes "));
@@ -290,6 +294,7 @@ async fn a_full_queue_is_refused_with_a_time_to_come_back() {
     let refusal = axum::response::IntoResponse::into_response(refusal);
     assert_eq!(refusal.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refusal.headers()["retry-after"], "5");
+    assert_eq!(shared.limits.refused(), 1, "and counted");
     for _ in 0..9 {
         release.send(()).unwrap();
     }

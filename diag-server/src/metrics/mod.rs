@@ -22,11 +22,12 @@ pub(crate) const PATH: &str = "/metrics";
 pub(crate) const SECOND_PATH: &str = "/debug/diag/metrics";
 
 pub(crate) async fn text(State(shared): State<Arc<Shared>>) -> Result<Response, Failure> {
-    let text = shared.light(|diag| Ok(collect(diag))).await?;
+    let refused = shared.limits.refused();
+    let text = shared.light(move |diag| Ok(collect(diag, refused))).await?;
     Ok(content::answer(content::METRICS, text))
 }
 
-fn collect(diag: &Diag) -> String {
+fn collect(diag: &Diag, refused: u64) -> String {
     let mut metrics = Metrics::default();
     // Scraped every few seconds: without the walk of the page tables.
     let waterline = diag::memory::read_quick();
@@ -36,6 +37,8 @@ fn collect(diag: &Diag) -> String {
     write_process(&mut metrics, &waterline.process, &ProcessTimes::read());
     write_cgroup(&mut metrics, &waterline);
     write_diag(&mut metrics, &diag.status());
+    let help = "Requests refused because too many were under way.";
+    metrics.counter("diag_server_refused_total", help, Some(refused as f64));
     metrics.finish()
 }
 
