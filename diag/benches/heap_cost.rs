@@ -56,6 +56,11 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// Made after the period is set: a change of period makes jemalloc forget its samples.
+fn others_alive() -> Vec<Vec<u8>> {
+    (0..16_384).map(|i| Vec::with_capacity(64 + i % 8192)).collect()
+}
+
 /// Medians for the three variants.
 fn compare(heap: &Heap, sizes: &[usize], pairs: u32) -> [f64; 3] {
     let variants = [Variant::Inactive, Variant::Jemalloc, Variant::Diag];
@@ -114,11 +119,10 @@ fn main() {
     let diag = diag::Diag::builder().start().unwrap();
     let heap = *diag.heap().unwrap();
 
-    let others: Vec<Vec<u8>> = (0..16_384).map(|i| Vec::with_capacity(64 + i % 8192)).collect();
-
     println!("cost of one sample, {FRAMES} frames, period 4 KiB");
     println!("{:>8} {:>14} {:>14} {:>8}", "size", "jemalloc ns", "diag ns", "ratio");
     let period = heap.set_sample_period_bytes(4096).unwrap() as f64;
+    let others = others_alive();
     for size in SIZES {
         let [off, jemalloc, ours] = compare(&heap, &[size], 60_000);
         let class = size.max(8) as f64;
@@ -132,7 +136,9 @@ fn main() {
         "{:>8} {:>9} {:>9} {:>9} {:>12} {:>14}",
         "size", "inactive", "jemalloc", "diag", "over inact.", "of jem's extra"
     );
+    drop(others);
     heap.set_sample_period_bytes(512 << 10).unwrap();
+    let others = others_alive();
     let singles = SIZES.iter().map(|size| (size.to_string(), std::slice::from_ref(size)));
     let mixes = [("16..1Ki".to_owned(), &SMALL[..]), ("4..16Ki".to_owned(), &LARGE[..])];
     for (name, sizes) in mixes.into_iter().chain(singles) {
