@@ -115,5 +115,5 @@ fn hiding_runtime_frames_counts_as_the_filter_does() {
     let filter = crate::profile::Filter { hide_runtime: true, ..Default::default() };
     let filtered = filter.apply(&profile).unwrap();
     assert_eq!(rows(&profile, &options), rows(&filtered, &TopOptions::default()));
-    assert_eq!(rows(&profile, &options)[0], row("std::thread::spawn", 7, 7));
+    assert_eq!(rows(&profile, &options)[..2], [row("my::f", 7, 8), row("std::thread::spawn", 7, 7)]);
 }
