@@ -10,11 +10,14 @@ use std::path::PathBuf;
 use proptest::test_runner::{Config, RngSeed};
 
 mod canon;
+mod clients;
 mod corrupt;
 mod folded;
+mod golden;
 mod plan;
 mod pprof;
 mod proto;
+mod raw;
 mod viewers;
 
 /// How property tests run here.
