@@ -87,6 +87,7 @@ impl Target<'_> {
         // What was read before an error stands.
         let _ = functions::walk(entries, self.addresses, &mut sites);
         let _ = lines::walk(lines, self.addresses, &mut sites);
+        names.begin_unit();
         let mut files = FileNames::new(lines);
         let mut paths = Paths::new(entries);
         for (&position, site) in self.positions.iter().zip(&sites) {

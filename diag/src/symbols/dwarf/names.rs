@@ -25,6 +25,8 @@ pub(super) struct Described {
 
 /// Finds names, and remembers those found in shared entries.
 pub(super) struct Names<'a, 'd> {
+    /// Functions of the unit at hand, which many addresses share.
+    of_unit: HashMap<UnitOffset, Described>,
     primary: File<'a, 'd>,
     supplementary: Option<File<'a, 'd>>,
 }
@@ -71,20 +73,31 @@ enum Origin {
 
 impl<'a, 'd> Names<'a, 'd> {
     pub(super) fn new(dwarf: &'a Dwarf<Slice<'d>>) -> Self {
-        Self { primary: File::new(dwarf), supplementary: dwarf.sup().map(File::new) }
+        Self { of_unit: HashMap::new(), primary: File::new(dwarf), supplementary: dwarf.sup().map(File::new) }
     }
 
-    /// The function of an entry of a unit of the primary file.
+    /// Turns to another unit.
+    pub(super) fn begin_unit(&mut self) {
+        self.of_unit.clear();
+    }
+
+    /// The function of an entry of the unit at hand, one of the primary file.
     pub(super) fn describe(
         &mut self,
         unit: &Unit<Slice<'d>>,
         entry: UnitOffset,
         answers: &mut Answers,
     ) -> Described {
+        if let Some(known) = self.of_unit.get(&entry) {
+            return *known;
+        }
         let raw = self.follow(UnitRef::new(self.primary.dwarf, unit), entry, false, MAX_HOPS);
         let names = raw.linkage.or(raw.plain).map(|name| answers.names(&name.to_string_lossy()));
         let (name, system_name) = names.unwrap_or_default();
-        Described { name, system_name, is_plain: raw.linkage.is_none(), start_line: raw.start_line }
+        let described =
+            Described { name, system_name, is_plain: raw.linkage.is_none(), start_line: raw.start_line };
+        self.of_unit.insert(entry, described);
+        described
     }
 
     /// Reads an entry and what it was made from.
