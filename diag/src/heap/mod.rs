@@ -141,7 +141,8 @@ impl Heap {
     }
 
     /// Sets the mean distance between samples, rounded to a power of two, and gives the one in force. Samples taken so
-    /// far keep their weight.
+    /// far keep their weight. The gap that a thread is in keeps the period it was drawn from: of a thread that has
+    /// allocated before, about one old period may pass unseen.
     ///
     /// # Errors
     /// When jemalloc refuses.
