@@ -30,9 +30,8 @@ use crate::terminal::{Progress, Style};
 use child::Service;
 use story::{Shot, Story};
 
-/// Caches and queues fill first. They are full when the service has done this much work: some 4,000 requests of 15 KiB,
-/// 4 s on an idle machine. Work, not time, so that a busy machine sees the same story.
-const WARM_UP_BYTES: i64 = 60 << 20;
+/// Caches and queues fill first; the service says when they are about full, after some 3 s on an idle machine. Work, not
+/// time, so that a busy machine sees the same story.
 const WARM_UP_AT_MOST: Duration = Duration::from_secs(25);
 /// The captures are spread over at least this time.
 const WATCH_AT_LEAST: Duration = Duration::from_secs(4);
@@ -76,7 +75,10 @@ pub fn run(global: &GlobalArgs, args: &DemoArgs) -> Result<ExitCode> {
         return Err(Error::failed(format!("the service says {}", service.url), "this is a bug: report it"));
     };
     progress.note(&format!("{} runs as pid {} under mixed traffic", endpoint, service.pid()));
-    let shots = watch(global, args, &out, &endpoint, &interrupt, &mut progress)?;
+    let started = Instant::now();
+    let mut stage = Stage { interrupt: &interrupt, progress: &mut progress };
+    warm_up(&service, started, &mut stage)?;
+    let shots = watch(args, &Client::new(&global.http)?, &out, &endpoint, started, &mut stage)?;
     drop(service);
     progress.step("comparing and drawing …");
     let story = Story::new(&shots, &out)?;
@@ -93,19 +95,22 @@ fn default_dir() -> PathBuf {
     if Path::new("target").is_dir() { PathBuf::from("target/diag-demo") } else { PathBuf::from("diag-demo") }
 }
 
-/// Captures over the rest of the run, evenly, after the warm-up.
+/// What a long wait needs.
+struct Stage<'a> {
+    interrupt: &'a Interrupt,
+    progress: &'a mut Progress,
+}
+
+/// Captures over the rest of the run, evenly.
 fn watch(
-    global: &GlobalArgs,
     args: &DemoArgs,
+    client: &Client,
     out: &Path,
     endpoint: &Endpoint,
-    interrupt: &Interrupt,
-    progress: &mut Progress,
+    started: Instant,
+    stage: &mut Stage<'_>,
 ) -> Result<Vec<Shot>> {
-    let client = Client::new(&global.http)?;
     let mut symbols = Symbols::new(&SymbolArgs::default());
-    let started = Instant::now();
-    warm_up(&client, endpoint, interrupt, progress)?;
     let whole = Duration::from_secs(args.seconds);
     let step = whole.saturating_sub(started.elapsed()).max(WATCH_AT_LEAST) / (CAPTURES - 1);
     let first = Instant::now();
@@ -113,38 +118,24 @@ fn watch(
     for n in 0..CAPTURES {
         let due = first + step * n;
         let held = shots.last().map(|s| format!(", {} alive", s.live())).unwrap_or_default();
-        wait(due, interrupt, |left| {
-            progress.step(&format!("capture {} of {CAPTURES} in {left:.0} s{held}", n + 1));
+        wait(due, stage.interrupt, |left| {
+            stage.progress.step(&format!("capture {} of {CAPTURES} in {left:.0} s{held}", n + 1));
         })?;
-        shots.push(shoot(&client, endpoint, &mut symbols, out)?);
+        shots.push(shoot(client, endpoint, &mut symbols, out)?);
         if let Some(shot) = shots.last() {
-            progress.note(&format!("capture {} of {CAPTURES}: {} alive", n + 1, shot.live()));
+            stage.progress.note(&format!("capture {} of {CAPTURES}: {} alive", n + 1, shot.live()));
         }
     }
     Ok(shots)
 }
 
-/// Waits until the service has done its share of work.
-fn warm_up(
-    client: &Client,
-    endpoint: &Endpoint,
-    interrupt: &Interrupt,
-    progress: &mut Progress,
-) -> Result<()> {
-    let allocated = || -> Result<i64> {
-        let (profile, _, _) = load::fetch_profile(client, endpoint, false, false)?;
-        Ok(profile.sample_type_index("alloc_space").map_or(i64::MAX, |i| profile.total(i)))
-    };
-    let end = Instant::now() + WARM_UP_AT_MOST;
-    let at_first = allocated()?;
-    loop {
-        let done = allocated()?.saturating_sub(at_first);
-        if done >= WARM_UP_BYTES || Instant::now() > end {
-            return Ok(());
-        }
-        progress.step(&format!("its caches fill: {} %", done.saturating_mul(100) / WARM_UP_BYTES));
-        wait(Instant::now() + Duration::from_millis(300), interrupt, |_| {})?;
+/// Waits until the service is warm, and then half that time again.
+fn warm_up(service: &Service, started: Instant, stage: &mut Stage<'_>) -> Result<()> {
+    while !service.is_warm() && started.elapsed() < WARM_UP_AT_MOST {
+        stage.progress.step("its caches fill …");
+        wait(Instant::now() + Duration::from_millis(50), stage.interrupt, |_| {})?;
     }
+    wait(Instant::now() + started.elapsed() / 2, stage.interrupt, |_| {})
 }
 
 /// Sleeps until `due`, and tells the seconds that are left twice a second.

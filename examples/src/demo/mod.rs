@@ -7,6 +7,7 @@
 mod replies;
 mod service;
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -57,8 +58,9 @@ impl Default for Options {
 
 /// Runs the service with its traffic and its diagnostics in this process, and returns when the time is over.
 ///
-/// Prints one line on standard output, `listening on http://127.0.0.1:PORT`, when requests are answered. The binary has to have
-/// `diag::Allocator` as its global allocator, else there is no heap profile.
+/// Prints two lines on standard output: `listening on http://127.0.0.1:PORT` when requests are answered, and `warmed up` when
+/// everything that has a bound has about reached it. The binary has to have `diag::Allocator` as its global
+/// allocator, else there is no heap profile.
 ///
 /// # Errors
 /// The address is taken, or threads or sockets cannot be had.
@@ -75,8 +77,9 @@ pub fn run_service(options: &Options) -> anyhow::Result<()> {
 }
 
 async fn serve(options: &Options, diag: diag::Diag) -> anyhow::Result<()> {
-    let app = router(&diag).with_state(App::open(options.fixed));
-    let addr = listen(options.listen, app).await?;
+    let app = App::open(options.fixed);
+    let addr = listen(options.listen, router(&diag).with_state(app.clone())).await?;
+    tokio::spawn(tell_when_warm(app));
     let each = f64::from(options.requests_per_s) / f64::from(CONNECTIONS);
     for worker in 0..CONNECTIONS {
         tokio::spawn(client::send_for_ever(addr, Traffic::new(options.seed, worker.into()), each));
@@ -86,6 +89,14 @@ async fn serve(options: &Options, diag: diag::Diag) -> anyhow::Result<()> {
         () = stdin_closed(), if options.until_stdin_closes => {}
     }
     Ok(())
+}
+
+async fn tell_when_warm(app: App) {
+    while !app.is_warm() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Whether anybody reads it is not this program's concern.
+    let _ = writeln!(std::io::stdout(), "warmed up");
 }
 
 /// Ends when standard input does. A thread of its own, because a read of standard input cannot be cancelled.

@@ -31,6 +31,11 @@ impl IdempotencyKeys {
         lock(&self.replies).insert(key.to_owned(), reply.to_vec());
     }
 
+    /// Whether as many answers are kept as the twin that forgets will ever keep: from then on its size is constant.
+    pub fn is_warm(&self) -> bool {
+        self.len() >= REMEMBERED
+    }
+
     /// How many answers are kept.
     pub fn len(&self) -> usize {
         lock(&self.replies).len()

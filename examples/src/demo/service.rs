@@ -26,6 +26,11 @@ impl App {
     pub fn open(fixed: bool) -> Self {
         Self { shop: Arc::new(Shop::open()), replies: Arc::new(IdempotencyKeys::new(fixed)) }
     }
+
+    /// Whether everything that has a bound has about reached it.
+    pub fn is_warm(&self) -> bool {
+        self.replies.is_warm()
+    }
 }
 
 /// The routes of the shop and of its diagnostics.

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use super::DemoArgs;
@@ -17,6 +18,8 @@ pub(super) struct Service {
     child: Child,
     /// Where it listens.
     pub(super) url: String,
+    /// Tells when its bounded caches and queues are full.
+    warm: mpsc::Receiver<()>,
 }
 
 impl Service {
@@ -36,17 +39,20 @@ impl Service {
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().map_err(|e| failed(format!("cannot start the service: {e}")))?;
-        let mut service = Self { child, url: String::new() };
+        let (warmed, warm) = mpsc::channel();
+        let mut service = Self { child, url: String::new(), warm };
         let Some(stdout) = service.child.stdout.take() else {
             return Err(failed("the service has no output".into()));
         };
-        let (found, wait) = std::sync::mpsc::channel();
+        let (found, wait) = mpsc::channel();
         std::thread::spawn(move || {
             let mut lines = BufReader::new(stdout);
             let mut line = String::new();
             while lines.read_line(&mut line).is_ok_and(|n| n > 0) {
                 if let Some(url) = line.trim().strip_prefix("listening on ") {
                     let _ = found.send(url.to_owned());
+                } else if line.trim() == "warmed up" {
+                    let _ = warmed.send(());
                 }
                 line.clear();
             }
@@ -59,18 +65,23 @@ impl Service {
                     service.drain_errors();
                     return Ok(service);
                 }
-                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => {
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
                     return Err(failed(format!("the service ended at once: {}", service.last_words())));
                 }
-                Err(std::sync::mpsc::RecvTimeoutError::Timeout) if interrupt.is_asked() => {
+                Err(mpsc::RecvTimeoutError::Timeout) if interrupt.is_asked() => {
                     return Err(Error::Interrupted);
                 }
-                Err(std::sync::mpsc::RecvTimeoutError::Timeout) if std::time::Instant::now() > end => {
+                Err(mpsc::RecvTimeoutError::Timeout) if std::time::Instant::now() > end => {
                     return Err(failed(format!("the service did not start within {} s", START.as_secs())));
                 }
-                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
             }
         }
+    }
+
+    /// Whether its caches are full by now.
+    pub(super) fn is_warm(&self) -> bool {
+        self.warm.try_recv().is_ok()
     }
 
     /// The child's process id.

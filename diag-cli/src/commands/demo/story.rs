@@ -173,20 +173,15 @@ impl Story {
     }
 }
 
-/// The row that grows most in the second half: the larger part of all growth there, still at a good part of its pace,
-/// and beyond the error of sampling over the whole run.
+/// The row that grows most for sure: beyond the error of sampling, by a good part of what is alive, and in the second half
+/// still at a good part of its pace.
 fn suspect(trend: &Trend, late: &Diff, whole: &Diff) -> Option<TrendRow> {
-    let top = late.rows.iter().max_by_key(|r| r.delta)?;
-    let grown: i64 = late.rows.iter().map(|r| r.delta.max(0)).sum();
-    let over_all = whole.rows.iter().find(|r| r.site == top.site)?;
-    let sure = over_all.delta_low.is_some_and(|low| low > 0);
-    let goes_on = top.delta.saturating_mul(4) >= over_all.delta;
-    let most = top.delta.saturating_mul(2) > grown;
-    trend
-        .rows
-        .iter()
-        .find(|r| sure && goes_on && most && r.site == top.site && r.steps_up > r.steps_down)
-        .cloned()
+    let top = whole.rows.iter().max_by_key(|r| r.delta_low)?;
+    let sure = top.delta_low.is_some_and(|low| low > 0);
+    let matters = top.delta.saturating_mul(20) >= whole.new_total;
+    let later = late.rows.iter().find(|r| r.site == top.site).map_or(0, |r| r.delta);
+    let goes_on = later.saturating_mul(4) >= top.delta;
+    trend.rows.iter().find(|r| sure && matters && goes_on && r.site == top.site).cloned()
 }
 
 /// Growth from the first to the last capture with the interval of its sampling error.
