@@ -32,7 +32,7 @@ use story::{Shot, Story};
 
 /// Caches and queues fill first; the service says when they are about full, after some 3 s on an idle machine. Work, not
 /// time, so that a busy machine sees the same story.
-const WARM_UP_AT_MOST: Duration = Duration::from_secs(25);
+const WARM_UP_AT_MOST: Duration = Duration::from_secs(20);
 /// The captures are spread over at least this time.
 const WATCH_AT_LEAST: Duration = Duration::from_secs(4);
 const CAPTURES: u32 = 7;

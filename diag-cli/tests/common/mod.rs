@@ -72,7 +72,7 @@ pub fn run_with_stdin<S: AsRef<std::ffi::OsStr>>(dir: &Path, args: &[S], stdin: 
     finish(c, stdin)
 }
 
-/// Runs to the end, at most a minute.
+/// Runs to the end. The limit is for hangs: a demo on a busy machine takes a minute.
 pub fn finish(mut c: Command, stdin: &[u8]) -> Run {
     let mut child = c.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     if let Some(mut pipe) = child.stdin.take() {
@@ -82,7 +82,7 @@ pub fn finish(mut c: Command, stdin: &[u8]) -> Run {
     let mut err = child.stderr.take().unwrap();
     let out = std::thread::spawn(move || read_all(&mut out));
     let err = std::thread::spawn(move || read_all(&mut err));
-    let status = wait(&mut child, Duration::from_secs(60));
+    let status = wait(&mut child, Duration::from_secs(240));
     let stdout_bytes = out.join().unwrap();
     Run {
         code: status.code().unwrap_or(-1),

@@ -37,6 +37,9 @@ impl Service {
                 command.env_remove(&name);
             }
         }
+        // Ctrl-C is this process's to handle; it ends the child itself.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().map_err(|e| failed(format!("cannot start the service: {e}")))?;
         let (warmed, warm) = mpsc::channel();
