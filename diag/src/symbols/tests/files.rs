@@ -121,8 +121,8 @@ fn a_little_debug_information_is_not_taken_for_all() {
     let build_id = build_id_of_file(&path).unwrap();
     let (start, size) = super::oracle::text(&path);
     let offsets: Vec<u64> = (start..start + size).collect();
-    let cache_dir = Some(dir.path().join("cache"));
-    let mut resolver = Resolver::new(Options { cache_dir: cache_dir.clone(), ..alone() });
+    let cache = dir.path().join("cache");
+    let mut resolver = Resolver::new(Options { cache_dir: Some(cache.clone()), ..alone() });
     let found = ask(&mut resolver, path.to_str().unwrap(), &build_id, true, &offsets);
     let with = found.iter().flatten().filter(|f| f[0].0 == "with").count();
     assert!(with > 3 && found.iter().flatten().filter(|f| f[0].0 == "with").all(|f| f[0].3 == 1));
@@ -130,7 +130,7 @@ fn a_little_debug_information_is_not_taken_for_all() {
     assert_eq!((report.detail, report.with_lines), (Detail::Functions, with as u64));
     assert!(report.named > 4 * report.with_lines);
     assert!(report.notes[0].contains("without debug information"), "{report:?}");
-    assert!(!cache_dir.unwrap().exists(), "a file with all of it may come later");
+    assert!(!cache.exists(), "a file with all of it may come later");
 }
 
 #[test]
