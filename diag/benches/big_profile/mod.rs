@@ -1,6 +1,6 @@
 //! Large profiles with a seed, for benchmarks and for timing other tools on the same files.
 //!
-//! The outer third of a stack is one of 256 ways into the program, the other frames are drawn evenly from all
+//! The outer third of a stack is one of 16 ways into the program, the other frames are drawn evenly from all
 //! functions, so stacks share little and compress badly: the worst case for readers. 200,000 samples of 48 frames over
 //! 50,000 functions make a pprof file of about 20 MB gzipped.
 #![allow(unreachable_pub)] // shared with an example
@@ -80,7 +80,7 @@ fn build(size: Size, skip: usize) -> Profile {
     let outer = size.depth / 3;
     let mut random = Random(u64::MAX);
     let ways: Vec<Vec<LocationId>> =
-        (0..256).map(|_| (0..outer).map(|_| locations[random.below(locations.len())]).collect()).collect();
+        (0..16).map(|_| (0..outer).map(|_| locations[random.below(locations.len())]).collect()).collect();
     let mut stack = Vec::with_capacity(size.depth);
     for i in skip..skip + size.samples {
         let mut random = Random(i as u64);
