@@ -59,13 +59,23 @@ pub(crate) struct Keys<'a> {
 
 #[derive(Debug)]
 struct LocationKeys {
+    /// By location: its key, or [`MANY`].
+    single: Vec<u32>,
     ends: Vec<u32>,
     keys: Vec<u32>,
 }
 
+/// The location has more than one key.
+const MANY: u32 = u32::MAX;
+
 impl LocationKeys {
+    /// Most locations have one key; those cost one look-up.
     #[inline]
     fn of(&self, location: usize) -> &[u32] {
+        let single = &self.single[location..location + 1];
+        if single != [MANY] {
+            return single;
+        }
         let start = if location == 0 { 0 } else { self.ends[location - 1] as usize };
         &self.keys[start..self.ends[location] as usize]
     }
@@ -96,7 +106,12 @@ impl<'a> Keys<'a> {
     fn number(&mut self, numbering: &mut Numbering, number: usize, profile: &Profile) -> LocationKeys {
         let classes = frames::FrameClasses::new(profile);
         let mut view = View { profile, numbering, strings: vec![u32::MAX; profile.string_count()] };
-        let mut row = LocationKeys { ends: Vec::with_capacity(profile.location_count()), keys: Vec::new() };
+        let count = profile.location_count();
+        let mut row = LocationKeys {
+            single: Vec::with_capacity(count),
+            ends: Vec::with_capacity(count),
+            keys: Vec::with_capacity(count),
+        };
         for id in profile.location_ids() {
             let location = profile.location(id);
             let from = row.keys.len();
@@ -116,6 +131,10 @@ impl<'a> Keys<'a> {
                 }
             }
             row.ends.push(row.keys.len() as u32);
+            row.single.push(match row.keys.get(from..) {
+                Some(&[key]) => key,
+                _ => MANY,
+            });
         }
         row
     }

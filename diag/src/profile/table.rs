@@ -112,7 +112,8 @@ pub fn top(profile: &Profile, type_index: usize, options: &TopOptions) -> Result
     let mut rows: Vec<u32> = sums.nonzero().collect();
     let rows_total = rows.len();
     let order = |&key: &u32| {
-        let (flat, cum) = (sums.flat[key as usize].unsigned_abs(), sums.cum[key as usize].unsigned_abs());
+        let (flat, cum) =
+            (sums.by_key[key as usize].flat.unsigned_abs(), sums.by_key[key as usize].cum.unsigned_abs());
         std::cmp::Reverse(if options.sort == SortBy::Flat { (flat, cum) } else { (cum, flat) })
     };
     keep_first(&mut rows, options.limit, order, |&key| {
@@ -137,17 +138,17 @@ pub fn top(profile: &Profile, type_index: usize, options: &TopOptions) -> Result
 fn certainty(
     profile: &Profile,
     value_type: &ValueType,
-    by_key: &Sums,
+    counted: &Sums,
     rows: &[u32],
 ) -> Option<Vec<Interval>> {
     let estimator = Estimator::new(profile, &value_type.kind).ok()?;
-    let mut slot_of_key = vec![u32::MAX; by_key.flat.len()];
+    let mut slot_of_key = vec![u32::MAX; counted.by_key.len()];
     for (slot, &key) in rows.iter().enumerate() {
         slot_of_key[key as usize] = slot as u32;
     }
     let mut sums = vec![Accumulated::default(); rows.len()];
     for sample in profile.samples() {
-        let leaf = by_key.leaf_of_stack[sample.stack.index()];
+        let leaf = counted.leaf_of_stack[sample.stack.index()];
         let slot = slot_of_key.get(leaf as usize).copied().unwrap_or(u32::MAX);
         if let Some(sum) = sums.get_mut(slot as usize) {
             estimator.add(sum, &sample);
@@ -178,7 +179,7 @@ pub fn peek(
     let edges = edges(&keys, &values, &wanted);
 
     let mut rows: Vec<u32> = sums.nonzero().filter(|&key| wanted[key as usize]).collect();
-    let heaviest = |&key: &u32| std::cmp::Reverse(sums.cum[key as usize].unsigned_abs());
+    let heaviest = |&key: &u32| std::cmp::Reverse(sums.by_key[key as usize].cum.unsigned_abs());
     let name = |key: u32| {
         let frame = keys.show(key);
         (frame.function, frame.file, frame.line)
@@ -219,69 +220,76 @@ fn by_stack(profile: &Profile, type_index: usize) -> Vec<i64> {
     values
 }
 
-/// Flat and cumulative values of each key.
+/// The values of each key.
 struct Sums {
-    flat: Vec<i64>,
-    cum: Vec<i64>,
-    touched: Vec<bool>,
+    by_key: Vec<Sum>,
     /// The key that the flat value of each stack went to; `u32::MAX` for stacks without a value.
     leaf_of_stack: Vec<u32>,
 }
 
+/// Kept together: the loop over all frames touches one cache line a frame.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    cum: i64,
+    flat: i64,
+    /// The last stack, counted from 1, that the key was seen in.
+    seen_in: u32,
+    is_hidden: bool,
+}
+
+impl Sum {
+    /// Adds the value of a stack, once.
+    #[inline]
+    fn see(&mut self, generation: u32, value: i64) {
+        if self.seen_in != generation {
+            self.seen_in = generation;
+            self.cum = self.cum.saturating_add(value);
+        }
+    }
+}
+
 impl Sums {
     fn of(profile: &Profile, keys: &Keys<'_>, values: &[i64], hide_runtime: bool) -> Self {
-        let hidden: Vec<bool> =
-            (0..keys.len() as u32).map(|key| hide_runtime && keys.class(key).is_hidden()).collect();
+        let is_hidden = |key: u32| hide_runtime && keys.class(key).is_hidden();
+        let empty = |key| Sum { is_hidden: is_hidden(key), ..Sum::default() };
+        let mut by_key: Vec<Sum> = (0..keys.len() as u32).map(empty).collect();
         let mut leaf_of_stack = vec![u32::MAX; values.len()];
-        let (mut flat, mut cum) = (vec![0i64; keys.len()], vec![0i64; keys.len()]);
-        // The last stack, counted from 1, that a key was seen in.
-        let mut seen_in = vec![0u32; keys.len()];
         for (i, &value) in values.iter().enumerate().filter(|(_, v)| **v != 0) {
-            let generation = i as u32 + 1;
+            let (stack, generation) = (StackId::from_index(i), i as u32 + 1);
             let mut leaf = None;
-            let mut see = |key: u32| {
-                leaf = leaf.or(Some(key));
-                if seen_in[key as usize] != generation {
-                    seen_in[key as usize] = generation;
-                    cum[key as usize] = cum[key as usize].saturating_add(value);
-                }
-            };
-            let stack = StackId::from_index(i);
             for &location in profile.stack(stack) {
-                keys.location(0, location)
-                    .iter()
-                    .filter(|key| !hidden[**key as usize])
-                    .for_each(|&key| see(key));
+                for &key in keys.location(0, location) {
+                    let sum = &mut by_key[key as usize];
+                    if !sum.is_hidden {
+                        leaf = leaf.or(Some(key));
+                        sum.see(generation, value);
+                    }
+                }
             }
             // A stack of nothing but runtime keeps its site.
-            if leaf.is_none()
-                && let Some(key) = keys.site(0, stack)
-            {
-                leaf = Some(key);
-                seen_in[key as usize] = generation;
-                cum[key as usize] = cum[key as usize].saturating_add(value);
-            }
-            if let Some(key) = leaf {
-                flat[key as usize] = flat[key as usize].saturating_add(value);
+            if let Some(key) = leaf.or_else(|| keys.site(0, stack)) {
+                let sum = &mut by_key[key as usize];
+                sum.see(generation, value);
+                sum.flat = sum.flat.saturating_add(value);
                 leaf_of_stack[i] = key;
             }
         }
-        Self { flat, cum, touched: seen_in.into_iter().map(|g| g != 0).collect(), leaf_of_stack }
+        Self { by_key, leaf_of_stack }
     }
 
     /// Keys that are in a stack with a value.
     fn nonzero(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..self.touched.len() as u32).filter(|&k| self.touched[k as usize])
+        (0..self.by_key.len() as u32).filter(|&k| self.by_key[k as usize].seen_in != 0)
     }
 
     fn row(&self, keys: &Keys<'_>, key: u32) -> TopRow {
         TopRow {
             frame: keys.show(key),
             class: keys.class(key),
-            flat: self.flat[key as usize],
+            flat: self.by_key[key as usize].flat,
             flat_low: None,
             flat_high: None,
-            cum: self.cum[key as usize],
+            cum: self.by_key[key as usize].cum,
         }
     }
 }
