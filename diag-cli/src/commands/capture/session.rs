@@ -67,7 +67,9 @@ impl Summary {
 /// What one round brought from the target.
 struct Round {
     process: Option<Process>,
-    documents: Vec<(Kind, Vec<u8>, i64)>,
+    /// One time for all, so that what belongs together has one name.
+    taken_unix_ns: i64,
+    documents: Vec<(Kind, Vec<u8>)>,
 }
 
 /// Why a round brought nothing.
@@ -328,12 +330,13 @@ impl Session<'_> {
             self.journal.write("restart", json!({"from": old, "to": new}))?;
         }
         self.last_process = round.process.or(self.last_process);
-        for (kind, bytes, taken) in &round.documents {
-            let path = free_name(&self.args.out, *kind, *taken, round.process);
+        let taken = round.taken_unix_ns;
+        for (kind, bytes) in &round.documents {
+            let path = free_name(&self.args.out, *kind, taken, round.process);
             Sink::File(path.clone()).write(bytes)?;
             let entry = json!({
                 "file": path.file_name().and_then(|n| n.to_str()), "kind": kind.name(),
-                "taken": clock::rfc3339(*taken), "process": round.process, "bytes": bytes.len(),
+                "taken": clock::rfc3339(taken), "process": round.process, "bytes": bytes.len(),
             });
             self.journal.write("capture", entry.clone())?;
             self.summary.files.push(entry);
@@ -366,20 +369,21 @@ impl Puller {
         const ATTEMPTS: usize = 3;
         let mut before = self.process()?;
         for _ in 0..ATTEMPTS {
+            let taken_unix_ns = clock::now_unix_ns();
             let mut documents = Vec::new();
             for kind in self.kinds.clone() {
                 match kind {
-                    Kind::Heap => documents.push((kind, self.heap(before)?, clock::now_unix_ns())),
+                    Kind::Heap => documents.push((kind, self.heap(before)?)),
                     Kind::Memory => {
                         if let Some(bytes) = self.memory()? {
-                            documents.push((kind, bytes, clock::now_unix_ns()));
+                            documents.push((kind, bytes));
                         }
                     }
                 }
             }
             let after = self.process()?;
             if before == after {
-                return Ok(Round { process: after, documents });
+                return Ok(Round { process: after, taken_unix_ns, documents });
             }
             before = after;
         }

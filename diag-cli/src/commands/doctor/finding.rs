@@ -101,9 +101,9 @@ impl Findings {
                 Severity::Warning => style.shrunk(&format!("{word:<8}")),
                 Severity::Error => style.grown(&format!("{word:<8}")),
             };
-            let _ = writeln!(out, "{painted} {:<9} {}", f.part, f.what);
+            let _ = writeln!(out, "{painted} {:<11} {}", f.part, f.what);
             if !f.next.is_empty() {
-                let _ = writeln!(out, "{:<18} next: {}", "", f.next);
+                let _ = writeln!(out, "{:<20} next: {}", "", f.next);
             }
         }
         out
