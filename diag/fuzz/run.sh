@@ -10,9 +10,15 @@ out=$PWD/../../target/fuzz
 mkdir -p "$out"
 # With --target the flags reach our code and not the build scripts.
 export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
--Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1"
+-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+-Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1"
 export CARGO_TARGET_DIR=$out/build
 cargo build --locked --release --quiet --target "$host"
+# Gzip hides the format behind a checksum, so the unpacked files are seeds too.
+mkdir -p "$out/corpus-pprof"
+for packed in ../tests/golden/*.gz; do
+    gunzip -c "$packed" >"$out/corpus-pprof/$(basename "$packed" .gz)"
+done
 for target in pprof heap_v2 folded; do
     corpus=$out/corpus-$target
     mkdir -p "$corpus"

@@ -41,13 +41,14 @@ impl std::fmt::Display for Format {
 /// # Errors
 /// [`ProfileError::NotAProfile`] for what is clearly something else; else the error of the format's reader.
 pub fn read(bytes: &[u8]) -> Result<(Profile, Format), ProfileError> {
-    let plain = decompressed(bytes, &DecodeLimits::default())?;
+    let limits = DecodeLimits::default();
+    let plain = decompressed(bytes, &limits)?;
     let format = match look(&plain) {
         Look::Profile(format) => format,
         Look::Other { found, advice } => return Err(ProfileError::NotAProfile { found, advice }),
     };
     let profile = match format {
-        Format::Pprof => pprof::decode_plain(&plain)?,
+        Format::Pprof => pprof::decode_plain(&plain, &limits)?,
         Format::HeapV2 | Format::Gperftools => heap_v2::parse(&plain)?,
         Format::Folded => folded::parse(&plain)?,
     };

@@ -68,6 +68,16 @@ pub enum ProfileError {
         /// The limit.
         limit_bytes: u64,
     },
+    /// There is more of something than this reader accepts.
+    #[error(
+        "the file has more than {limit} {what}, the most that is read; no profile should: check where it comes from"
+    )]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+    },
     /// Encoded data that breaks the rules of profile.proto.
     #[error("not a readable pprof profile: {fault}, at byte {offset} of the decompressed data; {}", fault.advice())]
     Pprof {

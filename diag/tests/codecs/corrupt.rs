@@ -117,7 +117,7 @@ fn bomb() -> Vec<u8> {
 
 #[test]
 fn a_bomb_is_refused_at_the_stated_limit() {
-    let limits = DecodeLimits { decompressed_bytes: 256 << 20 };
+    let limits = DecodeLimits { decompressed_bytes: 256 << 20, ..DecodeLimits::default() };
     let e = decode_within(&bomb(), &limits).unwrap_err();
     assert!(matches!(e, ProfileError::TooLarge { limit_bytes } if limit_bytes == 256 << 20), "{e}");
     assert!(e.to_string().contains("268435456 bytes"), "{e}");

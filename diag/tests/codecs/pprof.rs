@@ -208,11 +208,44 @@ fn a_line_without_function_keeps_its_number() {
 #[test]
 fn a_limit_on_size_is_kept_and_stated() {
     let bytes = small().encode_to_vec();
-    let limits = DecodeLimits { decompressed_bytes: bytes.len() as u64 - 1 };
+    let limits = DecodeLimits { decompressed_bytes: bytes.len() as u64 - 1, ..DecodeLimits::default() };
     let e = decode_within(&bytes, &limits).unwrap_err();
     assert!(matches!(e, ProfileError::TooLarge { .. }), "{e}");
-    let exact = DecodeLimits { decompressed_bytes: bytes.len() as u64 };
+    let exact = DecodeLimits { decompressed_bytes: bytes.len() as u64, ..DecodeLimits::default() };
     assert!(decode_within(&bytes, &exact).is_ok());
+}
+
+#[test]
+fn tables_and_lists_are_limited() {
+    let bytes = small().encode_to_vec();
+    let all = DecodeLimits::default();
+    // A sample with a frame, and a location with a line.
+    assert!(decode_within(&bytes, &DecodeLimits { table_entries: 4, list_items: 2, ..all }).is_ok());
+    for (limits, what) in [
+        (DecodeLimits { table_entries: 3, ..all }, "strings"),
+        (DecodeLimits { table_entries: 0, ..all }, "samples"),
+        (DecodeLimits { list_items: 1, ..all }, "frames"),
+    ] {
+        let e = decode_within(&bytes, &limits).unwrap_err();
+        assert!(matches!(e, ProfileError::TooMany { .. }) && e.to_string().contains(what), "{e}");
+    }
+}
+
+#[test]
+fn one_enormous_stack_is_refused_before_it_is_read() {
+    let mut message = small();
+    message.sample[0].location_id = vec![1; 17 << 20];
+    let e = decode(&message.encode_to_vec()).unwrap_err();
+    assert!(matches!(e, ProfileError::TooMany { .. }), "{e}");
+}
+
+#[test]
+fn many_tiny_entries_are_refused() {
+    // Two bytes each: empty strings, in a gzip file of some ten kilobytes.
+    let mut bytes = small().encode_to_vec();
+    bytes.extend([0x32, 0].repeat((16 << 20) + 1));
+    let e = decode(&bytes).unwrap_err();
+    assert_eq!(e.to_string().split(" strings").next(), Some("the file has more than 16777216"));
 }
 
 /// A profile whose locations have no addresses, as folded stacks give.

@@ -8,7 +8,7 @@
 use hashbrown::HashMap;
 
 use super::wire::{Field, Reader, fault};
-use super::{LOSS_COMMENT, address, field};
+use super::{DecodeLimits, LOSS_COMMENT, address, field};
 use crate::profile::error::{PprofFault, ProfileError};
 use crate::profile::ids::{FunctionId, LocationId, MappingId, StrId};
 use crate::profile::model::{
@@ -19,8 +19,11 @@ use crate::profile::{ProfileBuilder, text};
 /// Room is made beforehand for at most this many samples; what a file claims is not believed beyond that.
 const RESERVED_SAMPLES: usize = 1 << 18;
 
-pub(super) fn decode(buffer: &[u8]) -> Result<Profile, ProfileError> {
-    let top = TopLevel::read(buffer)?;
+/// Bytes of one sample or location. What is read of it is up to eight times as large, before it can be counted.
+const MESSAGE_BYTES: usize = 16 << 20;
+
+pub(super) fn decode(buffer: &[u8], limits: &DecodeLimits) -> Result<Profile, ProfileError> {
+    let top = TopLevel::read(buffer, limits.table_entries)?;
     let mut strings = Strings { raw: &top.strings, ids: vec![None; top.strings.len()], repaired: 0 };
     if strings.raw.first().is_some_and(|(_, s)| !s.is_empty()) {
         return Err(fault(strings.raw.first().map_or(0, |(at, _)| *at), PprofFault::FirstString));
@@ -33,7 +36,8 @@ pub(super) fn decode(buffer: &[u8]) -> Result<Profile, ProfileError> {
         return Err(fault(0, PprofFault::NoSampleType));
     }
     let width = types.len();
-    let mut decoder = Decoder { builder: ProfileBuilder::new(types), strings };
+    let items = Items { limit: limits.list_items, found: 0 };
+    let mut decoder = Decoder { builder: ProfileBuilder::new(types), strings, items };
     decoder.builder.reserve_samples(top.sample_count.min(RESERVED_SAMPLES), 0);
     let mappings = decoder.mappings(&top.mappings)?;
     let functions = decoder.functions(&top.functions)?;
@@ -69,23 +73,32 @@ struct TopLevel<'a> {
 }
 
 impl<'a> TopLevel<'a> {
-    fn read(buffer: &'a [u8]) -> Result<Self, ProfileError> {
+    fn read(buffer: &'a [u8], table_entries: u64) -> Result<Self, ProfileError> {
         let mut top = Self::default();
         let mut reader = Reader::new(buffer);
         loop {
             let here = reader;
             let Some(f) = reader.field()? else { return Ok(top) };
             match f.number {
-                field::profile::SAMPLE_TYPE => top.sample_types.push(f.message()?),
+                field::profile::SAMPLE_TYPE => {
+                    push(&mut top.sample_types, f.message()?, "sample types", SAMPLE_TYPES)?
+                }
                 field::profile::SAMPLE => {
                     f.message()?;
                     top.samples.get_or_insert(here);
                     top.sample_count += 1;
+                    at_most(top.sample_count, table_entries, "samples")?;
                 }
-                field::profile::MAPPING => top.mappings.push(f.message()?),
-                field::profile::LOCATION => top.locations.push(f.message()?),
-                field::profile::FUNCTION => top.functions.push(f.message()?),
-                field::profile::STRING_TABLE => top.strings.push((f.offset, f.message()?.bytes())),
+                field::profile::MAPPING => push(&mut top.mappings, f.message()?, "mappings", table_entries)?,
+                field::profile::LOCATION => {
+                    push(&mut top.locations, f.message()?, "locations", table_entries)?
+                }
+                field::profile::FUNCTION => {
+                    push(&mut top.functions, f.message()?, "functions", table_entries)?
+                }
+                field::profile::STRING_TABLE => {
+                    push(&mut top.strings, (f.offset, f.message()?.bytes()), "strings", table_entries)?;
+                }
                 field::profile::TIME_NANOS if top.time_nanos != 0 => {
                     return Err(fault(f.offset, PprofFault::Concatenated));
                 }
@@ -93,15 +106,49 @@ impl<'a> TopLevel<'a> {
                 field::profile::DURATION_NANOS => top.duration_nanos = f.scalar()? as i64,
                 field::profile::PERIOD_TYPE => top.period_type = Some(f.message()?),
                 field::profile::PERIOD => top.period = f.scalar()? as i64,
-                field::profile::COMMENT => f.each(|i| {
-                    top.comments.push((f.offset, i));
-                    Ok(())
-                })?,
+                field::profile::COMMENT => {
+                    f.each(|i| push(&mut top.comments, (f.offset, i), "comments", table_entries))?;
+                }
                 field::profile::DEFAULT_SAMPLE_TYPE => top.default_sample_type = (f.offset, f.scalar()?),
                 field::profile::DOC_URL => top.doc_url = (f.offset, f.scalar()?),
                 _ => {}
             }
         }
+    }
+}
+
+/// More than any profile has, and few enough for a row of values each sample.
+const SAMPLE_TYPES: u64 = 1024;
+
+fn push<T>(table: &mut Vec<T>, entry: T, what: &'static str, limit: u64) -> Result<(), ProfileError> {
+    table.push(entry);
+    at_most(table.len(), limit, what)
+}
+
+#[inline]
+fn at_most(count: usize, limit: u64, what: &'static str) -> Result<(), ProfileError> {
+    if count as u64 > limit { Err(ProfileError::TooMany { what, limit }) } else { Ok(()) }
+}
+
+/// Counts what lists hold in all.
+struct Items {
+    limit: u64,
+    found: u64,
+}
+
+impl Items {
+    /// Before a message is read.
+    fn fits(message: &Reader<'_>) -> Result<(), ProfileError> {
+        at_most(message.bytes().len(), MESSAGE_BYTES as u64, "bytes in a sample or location")
+    }
+
+    fn add(&mut self, count: usize) -> Result<(), ProfileError> {
+        self.found += count as u64;
+        let limit = self.limit;
+        if self.found > limit {
+            return Err(ProfileError::TooMany { what: "frames, lines and labels", limit });
+        }
+        Ok(())
     }
 }
 
@@ -212,6 +259,7 @@ impl Ids {
 struct Decoder<'a> {
     builder: ProfileBuilder,
     strings: Strings<'a>,
+    items: Items,
 }
 
 impl Decoder<'_> {
@@ -289,6 +337,7 @@ impl Decoder<'_> {
             let mut reader = message;
             let (mut id, mut written, mut mapping) = (0, 0, None);
             lines.clear();
+            Items::fits(&message)?;
             while let Some(f) = reader.field()? {
                 match f.number {
                     field::location::ID => id = f.scalar()?,
@@ -303,6 +352,7 @@ impl Decoder<'_> {
                     _ => {}
                 }
             }
+            self.items.add(lines.len())?;
             let location = self.builder.location(mapping, address::original(written), &lines);
             ids.insert(message.offset(), id, location.index())?;
         }
@@ -345,6 +395,7 @@ impl Decoder<'_> {
             }
             let offset = f.offset;
             let mut sample = f.message()?;
+            Items::fits(&sample)?;
             stack.clear();
             values.clear();
             labels.clear();
@@ -367,6 +418,7 @@ impl Decoder<'_> {
                 let fault_here = PprofFault::ValueCount { expected: width, found: values.len() };
                 return Err(fault(offset, fault_here));
             }
+            self.items.add(stack.len() + labels.len())?;
             let stack = self.builder.stack(&stack);
             let labels = self.builder.labels(&labels);
             self.builder.sample(stack, labels, &values);

@@ -95,11 +95,16 @@ pub struct DecodeLimits {
     /// Bytes after decompression. 1 GiB by default: fifteen times the largest profiles known (200,000 samples of 48
     /// frames are 40 MB), and small enough that a hostile file cannot exhaust a usual machine.
     pub decompressed_bytes: u64,
+    /// Entries of one table: strings, mappings, functions, locations, samples. 16 Mi by default. A hostile entry of two
+    /// bytes costs thirty in memory.
+    pub table_entries: u64,
+    /// Items of lists in all: frames of stacks, lines of locations, labels of samples. 128 Mi by default.
+    pub list_items: u64,
 }
 
 impl Default for DecodeLimits {
     fn default() -> Self {
-        Self { decompressed_bytes: 1 << 30 }
+        Self { decompressed_bytes: 1 << 30, table_entries: 16 << 20, list_items: 128 << 20 }
     }
 }
 
@@ -128,10 +133,10 @@ pub fn decode(bytes: &[u8]) -> Result<Profile, ProfileError> {
 pub fn decode_within(bytes: &[u8], limits: &DecodeLimits) -> Result<Profile, ProfileError> {
     let plain = detect::decompressed(bytes, limits)?;
     detect::refuse_other_kinds(&plain)?;
-    decode::decode(&plain)
+    decode::decode(&plain, limits)
 }
 
 /// [`decode`] for plain bytes that were looked at already.
-pub(super) fn decode_plain(plain: &[u8]) -> Result<Profile, ProfileError> {
-    decode::decode(plain)
+pub(super) fn decode_plain(plain: &[u8], limits: &DecodeLimits) -> Result<Profile, ProfileError> {
+    decode::decode(plain, limits)
 }
