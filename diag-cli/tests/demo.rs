@@ -7,8 +7,12 @@ mod common;
 
 use common::{entries, run};
 
+/// One demo at a time: each brings its own load.
+static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 #[test]
 fn the_demo_names_the_leak() {
+    let _alone = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let story = run(dir.path(), &["demo", "--seconds", "8", "--out", "d", "--format", "json"]).json();
     let leak = &story["retains"];
@@ -25,6 +29,7 @@ fn the_demo_names_the_leak() {
 
 #[test]
 fn the_twin_is_not_blamed() {
+    let _alone = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let dir = tempfile::tempdir().unwrap();
     let story =
         run(dir.path(), &["demo", "--fixed", "--seconds", "8", "--out", "d", "--format", "json"]).json();
