@@ -152,17 +152,18 @@ fn push(key: &mut String, name: &str) {
     key.push_str(name);
 }
 
-/// A name without the characters that mean something in this format.
+/// A name without the characters that mean something in this format, and without blanks around it.
 fn clean(name: &str) -> String {
-    let name = name.trim();
-    if name.is_empty() {
-        return UNKNOWN.to_owned();
-    }
-    name.chars()
+    let name: String = name
+        .chars()
         .map(|c| match c {
             ';' => ':',
+            // The mark at the start of some files, which readers skip.
+            '\u{feff}' => ' ',
             c if c.is_control() => ' ',
             c => c,
         })
-        .collect()
+        .collect();
+    let trimmed = name.trim();
+    if trimmed.is_empty() { UNKNOWN.to_owned() } else { trimmed.to_owned() }
 }

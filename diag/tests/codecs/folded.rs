@@ -70,6 +70,15 @@ fn empty_names_and_bad_utf8_are_kept_visible_and_counted() {
 }
 
 #[test]
+fn what_is_written_is_written_the_same_again() {
+    // Found by fuzzing: a control character at the end of a name became a blank there.
+    for text in ["inus\u{1};ects 0 1\n", "a\u{feff};b 1\n", "a; ;\tb\u{85} 1\n", "\u{1}#a;b 2\n"] {
+        let once = round(text);
+        assert_eq!(round(&once), once, "{text:?}");
+    }
+}
+
+#[test]
 fn no_stack_at_all_is_an_error() {
     assert!(matches!(folded::parse(b"# nothing\n"), Err(ProfileError::Empty)));
 }
