@@ -25,12 +25,15 @@ fn heap() -> (Heap, MutexGuard<'static, ()>) {
     (*diag.heap().unwrap(), guard)
 }
 
-/// Sums of the four columns over the stacks that go through `function`.
-fn through(profile: &Profile, function: *const ()) -> [i64; 4] {
-    let range = function as u64..function as u64 + 600;
+/// Sums of the four columns over the stacks that go through the function of this name. Names, not address ranges: nobody
+/// says where the code of a function ends.
+fn through(profile: &Profile, function: &str) -> [i64; 4] {
+    let profile = diag::Diag::running().unwrap().symbolize(profile).unwrap();
+    let is_it = |name: &str| name.strip_prefix("heap::") == Some(function);
     let mut sums = [0; 4];
     for sample in profile.samples() {
-        if profile.stack(sample.stack).iter().any(|l| range.contains(&profile.location(*l).address)) {
+        let mut lines = profile.stack(sample.stack).iter().flat_map(|l| profile.location(*l).lines);
+        if lines.any(|line| is_it(profile.str(profile.function(line.function).name))) {
             for (sum, v) in sums.iter_mut().zip(sample.values) {
                 *sum += v;
             }
@@ -55,11 +58,11 @@ fn keep_boxes(count: usize) -> Vec<Box<[u8; 1000]>> {
 #[test]
 fn sees_what_is_kept_and_what_is_freed() {
     let (heap, _guard) = heap();
-    let before = through(&snapshot(&heap), keep_boxes as *const ());
+    let before = through(&snapshot(&heap), "keep_boxes");
     let kept = keep_boxes(20_000);
-    let during = through(&snapshot(&heap), keep_boxes as *const ());
+    let during = through(&snapshot(&heap), "keep_boxes");
     drop(kept);
-    let after = through(&snapshot(&heap), keep_boxes as *const ());
+    let after = through(&snapshot(&heap), "keep_boxes");
     println!("{before:?} {during:?} {after:?}");
     // 20,000 blocks of the class 1,024 bytes; standard error 1/sqrt(20,000 * 0.22) = 1.5 %.
     let truth = 20_000.0 * 1024.0;
@@ -108,11 +111,13 @@ fn a_growing_vec_keeps_its_birth_and_counts_its_chain() {
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as i64;
     let grown = grow_one(8 << 20);
     let profile = heap.snapshot(&SnapshotOptions::default().with_ages(true)).unwrap();
-    let range = grow_one as *const () as u64..grow_one as *const () as u64 + 1000;
+    let profile = diag::Diag::running().unwrap().symbolize(&profile).unwrap();
+    let is_it =
+        |line: &diag::profile::Line| profile.str(profile.function(line.function).name) == "heap::grow_one";
     let rows: Vec<_> = profile
         .samples()
         .filter(|s| s.values[3] > 0)
-        .filter(|s| profile.stack(s.stack).iter().any(|l| range.contains(&profile.location(*l).address)))
+        .filter(|s| profile.stack(s.stack).iter().any(|l| profile.location(*l).lines.iter().any(is_it)))
         .collect();
     assert_eq!(rows.len(), 1, "one live block");
     let label = |key: &str| {
@@ -136,7 +141,7 @@ fn off_and_on(n: usize) -> Vec<Box<[u8; 2000]>> {
 #[test]
 fn switching_off_forgets_nothing_and_follows_frees() {
     let (heap, _guard) = heap();
-    let here = off_and_on as *const ();
+    let here = "off_and_on";
     let kept = off_and_on(5_000);
     let on = through(&snapshot(&heap), here);
     heap.set_active(false).unwrap();
