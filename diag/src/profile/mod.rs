@@ -5,6 +5,7 @@
 //! module file `model.rs`.
 
 mod builder;
+pub mod cohorts;
 mod copy;
 pub mod detect;
 pub mod diff;
