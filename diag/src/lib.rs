@@ -48,6 +48,7 @@ pub mod endpoints;
 mod face;
 #[cfg(feature = "heap")]
 pub mod heap;
+pub mod leak;
 #[cfg(feature = "memory")]
 pub mod memory;
 pub mod profile;

@@ -100,6 +100,7 @@ pub struct Row {
     /// The times when the largest live object had doubled since the entry before.
     pub largest: Vec<Largest>,
     largest_now: u64,
+    largest_last: u64,
     births_now: f64,
 }
 
@@ -273,6 +274,11 @@ impl Cohorts {
 }
 
 impl Row {
+    /// Size of the largest object at the last census.
+    pub fn largest_bytes(&self) -> u64 {
+        self.largest_last
+    }
+
     /// Samples born up to a census. Before the stack was first followed: spread as those of the whole process were.
     pub fn births_at(&self, census: usize, all: &[Census]) -> f64 {
         let from = usize::from(self.births_from);
@@ -341,7 +347,7 @@ impl Taking<'_> {
             if doubled && row.largest_now > 0 {
                 row.largest.push(Largest { at_ns: self.at_ns, bytes: row.largest_now });
             }
-            row.largest_now = 0;
+            row.largest_last = std::mem::take(&mut row.largest_now);
         }
         let over = |c: &Cohorts| c.memory_bytes() > c.memory_limit;
         while cohorts.censuses.len().is_multiple_of(2)

@@ -59,7 +59,7 @@ pub struct FrameAt {
 }
 
 /// A frame for people and scripts.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, serde::Deserialize)]
 pub struct ShownFrame {
     /// Demangled name; `module+0x1f2e` (offset in the file) without symbols.
     pub function: String,

@@ -33,7 +33,7 @@ pub mod speedscope;
 pub mod symbolize;
 pub mod table;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod text;
 pub mod tree;
 pub mod units;

@@ -1,0 +1,287 @@
+//! Which code leaks, how sure that is, and what could not be told. Pure: time, names and limits come in as arguments.
+//!
+//! The test is gained against lost over birth cohorts ([`Cohorts`]; see `flow.rs`), for each group of stacks (`groups.rs`) and
+//! for windows that end now and begin at 1/2, 3/4 and 7/8 of the watched time. False alarms are controlled over groups by
+//! Benjamini and Hochberg's procedure ("Controlling the false discovery rate", 1995), without the groups that could not reach
+//! significance whatever happened (Tarone, "A modified Bonferroni method for discrete data", 1990), and over windows by
+//! spending alpha/(j(j+1)) on the j-th.
+//!
+//! What is significant grows. It is a leak when it also grows on (exponent), has survivors of the whole window (spread), and
+//! the process is past its first fill: most other groups are level. Else it is `saturating` or `unbounded_so_far`.
+//!
+//! Simulated false alarms and power, beside two simpler tests, stand in `leak/simulation/`.
+
+mod container;
+mod declared;
+mod flow;
+mod groups;
+mod report;
+#[cfg(test)]
+mod simulation;
+mod suspect;
+mod tail;
+mod text;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::profile::cohorts::Cohorts;
+use crate::profile::{Profile, StackId};
+
+pub use declared::Declared;
+use flow::{Flow, Window};
+use groups::{Group, groups};
+pub use report::{Report, SCHEMA, Suspect, SuspectVerdict, Verdict};
+
+/// Expected share of processes told of a leak that has none; shared out over groups and windows.
+const ALPHA: f64 = 0.02;
+/// A window shorter than so many ages of maturity is too short.
+const MATURITIES_A_WINDOW: i64 = 4;
+/// Least maturity in cells of the grid.
+const CELLS_TO_MATURE: i64 = 2;
+const LONGEST_MATURITY_NS: i64 = 60_000_000_000;
+const SHORTEST_MATURITY_NS: i64 = 2_000_000_000;
+/// The fewest censuses a verdict can rest on.
+const FEWEST_CENSUSES: usize = 8;
+/// Net samples by which a leak is found in 95 of 100 cases (simulated).
+const SAMPLES_TO_FIND: f64 = 24.0;
+/// A process younger than this, with most of its groups growing, is warming up.
+const YOUNG_NS: i64 = 600_000_000_000;
+
+/// What the judge is told besides the cohorts.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// Age from which an object counts. Default: a twelfth of the watched time, from 2 s to 60 s.
+    pub maturity: Option<Duration>,
+    /// Mean bytes between samples, now.
+    pub period_bytes: u64,
+    /// When the process started, on the clock of the cohorts; default: the start of the grid.
+    pub process_start_ns: Option<i64>,
+    /// Memory limit and what is charged to it now.
+    pub limit: Option<(u64, u64)>,
+    /// Caps and gauges that the service declared.
+    pub declared: Vec<Declared>,
+    /// What was lost, by name.
+    pub losses: BTreeMap<String, u64>,
+    /// How the target is named in the commands that are suggested: `http://host:6060`.
+    pub target: String,
+}
+
+/// The stacks of the cohorts' rows, with names where there are any, and their live memory.
+#[derive(Clone, Copy)]
+pub struct Stacks<'a> {
+    /// Holds the stacks; its samples are the live memory, with labels.
+    pub profile: &'a Profile,
+    /// The stack of a row.
+    pub of_row: &'a dyn Fn(u32) -> Option<StackId>,
+}
+
+/// A group whose growth is significant.
+struct Found<'a> {
+    group: Group<'a>,
+    flow: Flow,
+    window: Window,
+    q_value: f64,
+}
+
+/// Judges.
+pub fn judge(cohorts: &Cohorts, stacks: Stacks<'_>, options: &Options) -> Report {
+    let mut report = Report {
+        schema: SCHEMA.to_owned(),
+        sampling_period_bytes: options.period_bytes,
+        losses: options.losses.clone(),
+        live_bytes: suspect::live_bytes(stacks.profile),
+        ..Report::default()
+    };
+    if cohorts.rows_dropped() > 0 {
+        report.losses.insert("cohort_rows_dropped".to_owned(), cohorts.rows_dropped());
+    }
+    let (Some(first), Some(last)) = (cohorts.censuses().first(), cohorts.censuses().last()) else {
+        report.reasons.push("nothing was watched yet".to_owned());
+        return report;
+    };
+    let watched_ns = last.at_ns - first.at_ns;
+    let maturity_ns = maturity(cohorts, watched_ns, options.maturity);
+    report.watched_s = watched_ns as f64 / 1e9;
+    report.maturity_s = maturity_ns as f64 / 1e9;
+    report.work_units = last.work_units.saturating_sub(first.work_units);
+
+    let process_start_ns = options.process_start_ns.unwrap_or(cohorts.start_ns());
+    let windows = windows(cohorts, process_start_ns, maturity_ns);
+    let Some(longest) = windows.first().copied() else {
+        report.reasons.push(format!(
+            "{:.0} s were watched, too short to tell growth from objects that are still in use; ask again after {:.0} s",
+            report.watched_s,
+            shortest_watch_s(maturity_ns)
+        ));
+        return report;
+    };
+    report.window_s = longest.seconds();
+    report.minimum_detectable_bytes_per_hour =
+        SAMPLES_TO_FIND * options.period_bytes as f64 / longest.seconds() * 3600.0;
+
+    let groups = groups(cohorts, stacks.profile, stacks.of_row);
+    report.tested = groups.len();
+    let tested: Vec<Tested<'_>> = windows.iter().map(|w| Tested::of(cohorts, &groups, *w)).collect();
+    let found = find(&groups, &tested);
+    let warming = warming(&tested, &found, last.at_ns - process_start_ns);
+    suspect::describe(&mut report, cohorts, stacks, options, found, &groups, warming);
+    conclude(&mut report, cohorts, &tested, options, warming);
+    report
+}
+
+/// The age from which objects count, whole cells.
+fn maturity(cohorts: &Cohorts, watched_ns: i64, asked: Option<Duration>) -> i64 {
+    let resolution = cohorts.resolution_ns();
+    let wanted = match asked {
+        Some(asked) => i64::try_from(asked.as_nanos()).unwrap_or(i64::MAX),
+        None => (watched_ns / 12).clamp(SHORTEST_MATURITY_NS, LONGEST_MATURITY_NS),
+    };
+    let cells = wanted.saturating_add(resolution - 1) / resolution;
+    cells.max(CELLS_TO_MATURE).saturating_mul(resolution)
+}
+
+fn shortest_watch_s(maturity_ns: i64) -> f64 {
+    (2 * MATURITIES_A_WINDOW * maturity_ns) as f64 / 1e9
+}
+
+/// The windows to test, longest first. A process that is watched from its start is judged by its second half; one that
+/// was older when the watch began, by the whole watch.
+fn windows(cohorts: &Cohorts, process_start_ns: i64, maturity_ns: i64) -> Vec<Window> {
+    let censuses = cohorts.censuses();
+    let (Some(begin), Some(end)) = (censuses.first(), censuses.last()) else { return Vec::new() };
+    if censuses.len() < FEWEST_CENSUSES {
+        return Vec::new();
+    }
+    let half = process_start_ns + (end.at_ns - process_start_ns) / 2;
+    let longest = end.at_ns - half.max(begin.at_ns);
+    let mut windows: Vec<Window> = Vec::new();
+    for part in 0..3 {
+        let length = longest >> part;
+        if length < MATURITIES_A_WINDOW * maturity_ns {
+            break;
+        }
+        let from = censuses.partition_point(|c| c.at_ns < end.at_ns - length);
+        windows.extend(Window::new(cohorts, from, maturity_ns));
+    }
+    windows
+}
+
+/// All groups in one window.
+struct Tested<'a> {
+    window: Window,
+    flows: Vec<Flow>,
+    /// By group.
+    _groups: std::marker::PhantomData<&'a ()>,
+}
+
+impl Tested<'_> {
+    fn of(cohorts: &Cohorts, groups: &[Group<'_>], window: Window) -> Self {
+        let flows = groups.iter().map(|g| Flow::of(cohorts, &g.rows, &window)).collect();
+        Self { window, flows, _groups: std::marker::PhantomData }
+    }
+}
+
+/// The significant groups, each in the longest window that shows it.
+fn find<'a>(groups: &[Group<'a>], tested: &[Tested<'_>]) -> Vec<Found<'a>> {
+    let mut found: BTreeMap<usize, (usize, f64)> = BTreeMap::new();
+    for (number, tested) in tested.iter().enumerate() {
+        let j = number as f64 + 1.0;
+        let share = 1.0 / (j * (j + 1.0));
+        for (group, q_value) in discoveries(&tested.flows, ALPHA * share) {
+            found.entry(group).or_insert((number, q_value / share));
+        }
+    }
+    let one = |(group, (number, q_value)): (usize, (usize, f64))| {
+        let tested = tested.get(number)?;
+        Some(Found {
+            group: groups.get(group)?.clone(),
+            flow: tested.flows.get(group)?.clone(),
+            window: tested.window,
+            q_value: q_value.min(1.0),
+        })
+    };
+    found.into_iter().filter_map(one).collect()
+}
+
+/// Benjamini and Hochberg's procedure over those that could be significant at all; group numbers with q-values.
+fn discoveries(flows: &[Flow], alpha: f64) -> Vec<(usize, f64)> {
+    // Tarone: the smallest k such that at most k groups could reach alpha/k.
+    let mut reachable: Vec<f64> = flows.iter().map(Flow::smallest_p).collect();
+    reachable.sort_by(f64::total_cmp);
+    let able = |k: usize| reachable.partition_point(|p| *p <= alpha / k as f64);
+    let k = (1..=flows.len()).find(|k| able(*k) <= *k).unwrap_or(flows.len()).max(1);
+    let threshold = alpha / k as f64;
+    let mut able: Vec<(f64, usize)> = flows
+        .iter()
+        .enumerate()
+        .filter(|(_, f)| f.smallest_p() <= threshold)
+        .map(|(group, f)| (f.p, group))
+        .collect();
+    able.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    let tests = able.len().max(1) as f64;
+    let mut q = 1.0f64;
+    let mut with_q: Vec<(usize, f64)> = Vec::new();
+    for (rank, (p, group)) in able.iter().enumerate().rev() {
+        q = q.min(p * tests / (rank as f64 + 1.0));
+        with_q.push((*group, q));
+    }
+    with_q.retain(|(_, q)| *q <= alpha);
+    with_q.reverse();
+    with_q
+}
+
+/// Whether the process as a whole is still in its first fill: it is young, and more whole sites grow than are level.
+fn warming(tested: &[Tested<'_>], found: &[Found<'_>], age_ns: i64) -> bool {
+    let Some(longest) = tested.first() else { return false };
+    let growing = found.iter().filter(|f| f.group.caller.is_none()).count();
+    let level = longest
+        .flows
+        .iter()
+        .filter(|f| {
+            let (gained, lost) = f.effective();
+            gained + lost >= 8.0 && f.p > 0.1
+        })
+        .count();
+    age_ns < YOUNG_NS && growing > 1 && growing > level
+}
+
+fn conclude(report: &mut Report, cohorts: &Cohorts, tested: &[Tested<'_>], options: &Options, warming: bool) {
+    let leak = report.suspects.iter().any(|s| s.verdict == SuspectVerdict::Leak);
+    let undecided = report.suspects.iter().any(|s| s.verdict == SuspectVerdict::UnboundedSoFar);
+    if warming && undecided {
+        report.reasons.push(
+            "the process is young and most of what it keeps is still growing: honest caches that fill look the same; ask \
+             again later"
+                .to_owned(),
+        );
+    }
+    let samples: u32 = cohorts.rows().flat_map(|(_, r)| &r.cohorts).map(|c| c.alive.samples).sum();
+    let flows = tested.first().map(|t| t.flows.as_slice()).unwrap_or_default();
+    let moved: u32 = flows.iter().map(|f| f.gained.samples + f.lost.samples).sum();
+    if !leak && samples == 0 && moved == 0 {
+        report.reasons.push(
+            "no sampled object lived long enough to be judged: the process does too little, or samples too rarely".to_owned(),
+        );
+    }
+    report.verdict = if leak {
+        Verdict::Leak
+    } else if undecided || (samples == 0 && moved == 0) {
+        Verdict::NotEnoughEvidence
+    } else {
+        Verdict::NoLeak
+    };
+    let target = &options.target;
+    report.next = match report.verdict {
+        Verdict::Leak => vec![
+            format!("diag-cli flamegraph {target} -o heap.svg"),
+            format!("diag-cli capture {target} --every 1m --for 10m -o captures"),
+        ],
+        Verdict::NotEnoughEvidence => vec![format!("diag-cli leaks {target} --watch 5m")],
+        Verdict::NoLeak => vec![format!("diag-cli triage {target}")],
+    };
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! The verdict for people.
+
+use std::fmt;
+
+use super::{Report, Suspect, SuspectVerdict, Verdict};
+use crate::profile::units;
+
+/// Frames shown of a suspect's stack.
+const FRAMES: usize = 12;
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |verdict| self.suspects.iter().filter(|s| s.verdict == verdict).count();
+        let leaks = of(SuspectVerdict::Leak);
+        match self.verdict {
+            Verdict::Leak if leaks == 1 => writeln!(f, "LEAK: memory of one site grows without bound")?,
+            Verdict::Leak => writeln!(f, "LEAK: memory of {leaks} sites grows without bound")?,
+            Verdict::NoLeak => writeln!(f, "no leak found")?,
+            Verdict::NotEnoughEvidence => writeln!(f, "not enough evidence for a verdict")?,
+        }
+        writeln!(
+            f,
+            "watched {}, judged on the last {}; objects count from an age of {}; {} in use",
+            seconds(self.watched_s),
+            seconds(self.window_s),
+            seconds(self.maturity_s),
+            units::bytes(self.live_bytes)
+        )?;
+        for reason in &self.reasons {
+            writeln!(f, "- {reason}")?;
+        }
+        for suspect in &self.suspects {
+            writeln!(f)?;
+            self.suspect(f, suspect)?;
+        }
+        writeln!(f)?;
+        self.limits(f)?;
+        for next in &self.next {
+            writeln!(f, "next: {next}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn suspect(&self, f: &mut fmt::Formatter<'_>, s: &Suspect) -> fmt::Result {
+        let verdict = match s.verdict {
+            SuspectVerdict::Leak => "leak",
+            SuspectVerdict::UnboundedSoFar => "unbounded so far",
+            SuspectVerdict::Saturating => "saturating",
+        };
+        writeln!(f, "{}. {verdict}: {}", s.rank, s.site)?;
+        write!(
+            f,
+            "   grows {} (at least {})",
+            units::per_hour(s.bytes_per_hour, "bytes"),
+            units::per_hour(s.bytes_per_hour_low, "bytes")
+        )?;
+        if let Some(each) = s.bytes_per_work_unit {
+            write!(f, ", {} a unit of work", units::bytes(each.round() as i64))?;
+        }
+        writeln!(
+            f,
+            "\n   holds {} in {} objects, half of it older than {}, born in {} of 16 epochs",
+            units::bytes(s.live_bytes),
+            units::count(s.live_objects),
+            seconds(s.age_p50_s),
+            s.generations
+        )?;
+        writeln!(f, "   evidence: {}", s.evidence)?;
+        if !s.labels.is_empty() {
+            let labels: Vec<String> = s.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            writeln!(f, "   mostly under {}", labels.join(", "))?;
+        }
+        if let Some(left) = s.seconds_to_limit {
+            writeln!(f, "   at this rate the memory limit is reached in {}", seconds(left))?;
+        }
+        for frame in s.frames.iter().take(FRAMES) {
+            let place = match (frame.file.is_empty(), frame.line) {
+                (true, _) => String::new(),
+                (false, 0) => format!("  {}", frame.file),
+                (false, line) => format!("  {}:{line}", frame.file),
+            };
+            writeln!(f, "     {}{place}", frame.function)?;
+        }
+        if s.frames.len() > FRAMES {
+            writeln!(f, "     ... {} more", s.frames.len() - FRAMES)?;
+        }
+        Ok(())
+    }
+
+    /// What could have been found and what not.
+    fn limits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.minimum_detectable_bytes_per_hour > 0.0 {
+            writeln!(
+                f,
+                "A leak of {} or more in one place is found in 95 of 100 such watches (one sample in {}); a slower one takes \
+                 a longer watch or a smaller sampling period.",
+                units::per_hour(self.minimum_detectable_bytes_per_hour, "bytes"),
+                units::bytes(i64::try_from(self.sampling_period_bytes).unwrap_or(i64::MAX))
+            )?;
+        }
+        writeln!(
+            f,
+            "Not seen: memory that does not come from the allocator, and caches that fill for longer than was watched look \
+             like leaks until they are full."
+        )?;
+        if !self.losses.is_empty() {
+            let losses: Vec<String> = self.losses.iter().map(|(what, n)| format!("{what} {n}")).collect();
+            writeln!(f, "Lost: {}.", losses.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+fn seconds(s: f64) -> String {
+    match s {
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1} h", s / 3600.0),
+        s => format!("{:.0} days", s / 86_400.0),
+    }
+}
