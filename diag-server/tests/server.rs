@@ -162,6 +162,7 @@ fn flame_graphs() {
 
 #[test]
 fn metrics_and_memory_know_the_allocator() {
+    diag::work(7);
     let metrics = get_ok(server(), "/metrics").text();
     let value = |name: &str| -> f64 {
         let line = metrics.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' '));
@@ -170,6 +171,7 @@ fn metrics_and_memory_know_the_allocator() {
     assert!(value("jemalloc_allocated_bytes") >= RETAINED_BYTES as f64);
     assert!(value("jemalloc_resident_bytes") >= value("jemalloc_active_bytes"));
     assert!(value("process_resident_memory_bytes") >= RETAINED_BYTES as f64);
+    assert_eq!(value("diag_work_units_total"), 7.0);
     assert_eq!(value("diag_heap_up"), 1.0);
     assert_eq!(value("diag_heap_sample_period_bytes"), PERIOD_BYTES as f64);
     assert!(value("diag_heap_live_samples") >= 100.0);

@@ -58,6 +58,8 @@ pub struct Status {
     pub started_unix_s: f64,
     /// Seconds since then.
     pub uptime_s: f64,
+    /// Work units counted since the process began: [`work`](crate::work()).
+    pub work_units_total: u64,
     /// The heap collector, when it runs.
     pub heap: Option<HeapStats>,
     /// Captures to files, when a directory is set.
@@ -153,6 +155,7 @@ impl Diag {
             executable: std::env::current_exe().ok(),
             started_unix_s: inner.started_unix_ns as f64 / 1e9,
             uptime_s: inner.started.elapsed().as_secs_f64(),
+            work_units_total: crate::work::total(),
             heap: inner.heap.as_ref().ok().map(Heap::stats),
             captures,
             problems,

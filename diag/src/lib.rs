@@ -56,6 +56,7 @@ pub mod profile;
 pub mod symbols;
 #[cfg(any(feature = "heap", feature = "symbols"))]
 mod sys;
+mod work;
 #[cfg(feature = "heap")]
 mod worker;
 
@@ -67,5 +68,6 @@ pub use config::{Config, Problem};
 pub use face::{Builder, Diag, Error, Status};
 #[cfg(feature = "heap")]
 pub use sys::thread::Unprofiled;
+pub use work::{total as work_total, work};
 #[cfg(feature = "heap")]
 pub use worker::CaptureStats;

@@ -17,6 +17,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The only place with unsafe code.
     ("sys", &[]),
     ("endpoints", &[]),
+    // Counts for itself.
+    ("work", &[]),
     // Collectors.
     ("heap", &["profile", "sys", "config"]),
     ("cpu", &["profile", "sys", "config"]),

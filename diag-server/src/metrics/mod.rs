@@ -105,6 +105,11 @@ fn write_cgroup(m: &mut Metrics, waterline: &Waterline) {
 fn write_diag(m: &mut Metrics, status: &Status) {
     m.gauge("diag_uptime_seconds", "Since diag was started.", Some(status.uptime_s));
     m.gauge("diag_problems", "What does not work as asked; see status.", Some(status.problems.len() as f64));
+    m.counter(
+        "diag_work_units_total",
+        "Requests or jobs, as the host counts them.",
+        Some(status.work_units_total as f64),
+    );
     m.gauge(
         "diag_heap_up",
         "Whether the heap collector runs.",
