@@ -38,6 +38,7 @@ pub(crate) fn build<S: Clone + Send + Sync + 'static>(
     }
     add(endpoints::API_STATUS, get(api::status));
     add(endpoints::API_MEMORY, get(api::memory));
+    add(endpoints::API_LEAKS, get(api::leaks));
     add(endpoints::API_FLAMEGRAPH, get(api::flamegraph));
     add(endpoints::UI, get(home::page));
     add(metrics::SECOND_PATH, get(metrics::text));

@@ -16,5 +16,7 @@ pub const UI: &str = "/debug/diag/";
 pub const API_STATUS: &str = "/debug/diag/api/v1/status";
 /// The memory waterline; JSON, or a table with `format=text`.
 pub const API_MEMORY: &str = "/debug/diag/api/v1/memory";
+/// The leak verdict; JSON (`diag.leaks/1`), or text with `format=text`. `watch=60` watches for so many seconds first.
+pub const API_LEAKS: &str = "/debug/diag/api/v1/leaks";
 /// A flame graph of the process; SVG.
 pub const API_FLAMEGRAPH: &str = "/debug/diag/api/v1/flamegraph";

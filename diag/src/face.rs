@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Config, Problem};
 use crate::heap::{self, Heap, HeapError, HeapStats};
+use crate::leaks::History;
 #[cfg(feature = "symbols")]
 use crate::profile::{Profile, ProfileError};
 use crate::worker::Worker;
@@ -23,6 +24,8 @@ struct Inner {
     started: Instant,
     started_unix_ns: u64,
     worker: Option<Worker>,
+    /// Births and deaths since the start, where the collector knows them.
+    history: Option<Arc<History>>,
     #[cfg(feature = "symbols")]
     symbols: Mutex<crate::symbols::Resolver>,
 }
@@ -141,6 +144,17 @@ impl Diag {
         }
     }
 
+    /// The collector's memory includes that of the history.
+    fn stats_with_history(&self, heap: &Heap) -> HeapStats {
+        let mut stats = heap.stats();
+        stats.memory_bytes += self.history().map_or(0, History::memory_bytes);
+        stats
+    }
+
+    pub(crate) fn history(&self) -> Option<&History> {
+        self.inner.history.as_deref()
+    }
+
     /// What runs, what does not, and why.
     pub fn status(&self) -> Status {
         let inner = &self.inner;
@@ -156,7 +170,7 @@ impl Diag {
             started_unix_s: inner.started_unix_ns as f64 / 1e9,
             uptime_s: inner.started.elapsed().as_secs_f64(),
             work_units_total: crate::work::total(),
-            heap: inner.heap.as_ref().ok().map(Heap::stats),
+            heap: inner.heap.as_ref().ok().map(|heap| self.stats_with_history(heap)),
             captures,
             problems,
         }
@@ -290,13 +304,17 @@ impl Builder {
         let mut config = self.config;
         let mut problems = config.override_by(|name| std::env::var(name).ok());
         let heap = start_heap(&config, &mut problems);
-        let worker = (!config.disabled).then(|| Worker::start(&config, heap.clone(), &mut problems));
+        let history =
+            heap.as_ref().ok().filter(|heap| heap.now_ns().is_some()).map(|h| Arc::new(History::new(h)));
+        let worker =
+            (!config.disabled).then(|| Worker::start(&config, heap.clone(), history.clone(), &mut problems));
         let inner = Arc::new(Inner {
             heap,
             problems,
             started: Instant::now(),
             started_unix_ns: crate::sys::clock::unix_ns(),
             worker,
+            history,
             #[cfg(feature = "symbols")]
             symbols: Mutex::new(crate::symbols::Resolver::in_process()),
             config,

@@ -49,6 +49,8 @@ mod face;
 #[cfg(feature = "heap")]
 pub mod heap;
 pub mod leak;
+#[cfg(feature = "heap")]
+mod leaks;
 #[cfg(feature = "memory")]
 pub mod memory;
 pub mod profile;
@@ -66,6 +68,8 @@ pub use allocator::Allocator;
 pub use config::{Config, Problem};
 #[cfg(feature = "heap")]
 pub use face::{Builder, Diag, Error, Status};
+#[cfg(feature = "heap")]
+pub use leaks::{LeakOptions, LeakWatch};
 #[cfg(feature = "heap")]
 pub use sys::thread::Unprofiled;
 pub use work::{total as work_total, work};

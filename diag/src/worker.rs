@@ -1,4 +1,5 @@
-//! The diagnostics' own thread: looks for newly loaded files once a second, and writes captures: at once, after 1, 3, 7
+//! The diagnostics' own thread: looks for newly loaded files once a second, takes the censuses for leak verdicts, and
+//! writes captures: at once, after 1, 3, 7
 //! seconds and so on until the time that was set is reached, and then as often as was set.
 //!
 //! A capture is two files, `heap-<time>-<pid>.pb.gz` (pprof with ages) and `memory-<time>-<pid>.json` (the waterline). Each
@@ -14,6 +15,7 @@ use std::{fs, io};
 use crate::Unprofiled;
 use crate::config::{Config, Problem};
 use crate::heap::{Heap, HeapError, SnapshotOptions};
+use crate::leaks::History;
 use crate::profile::pprof;
 use crate::sys::clock;
 
@@ -47,6 +49,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     heap: Result<Heap, HeapError>,
+    history: Option<Arc<History>>,
     config: Config,
 }
 
@@ -58,7 +61,12 @@ struct State {
 
 impl Worker {
     /// Starts the thread; a failure to do so is a problem, not an error.
-    pub(crate) fn start(config: &Config, heap: Result<Heap, HeapError>, problems: &mut Vec<Problem>) -> Self {
+    pub(crate) fn start(
+        config: &Config,
+        heap: Result<Heap, HeapError>,
+        history: Option<Arc<History>>,
+        problems: &mut Vec<Problem>,
+    ) -> Self {
         let captures = config.capture_dir.clone().map(|dir| CaptureStats {
             dir,
             written: 0,
@@ -69,6 +77,7 @@ impl Worker {
             state: Mutex::new(State { stop: false, finished: false, captures }),
             changed: Condvar::new(),
             heap,
+            history,
             config: config.clone(),
         });
         let of_thread = Arc::clone(&shared);
@@ -143,6 +152,9 @@ impl Shared {
             }
             if let Ok(heap) = &self.heap {
                 heap.refresh_modules();
+                if let Some(history) = &self.history {
+                    history.tick(heap);
+                }
             }
             let state = self.lock();
             let (state, _) = self

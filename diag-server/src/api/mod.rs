@@ -1,6 +1,7 @@
 //! `/debug/diag/api/v1/`.
 
 mod flamegraph;
+mod leaks;
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 pub(crate) use flamegraph::flamegraph;
+pub(crate) use leaks::leaks;
 
 use crate::content;
 use crate::failure::Failure;

@@ -5,6 +5,7 @@
 //! hooks are not to be had, jemalloc's own dump is parsed instead ([`Heap::stats`] says which).
 
 mod calibrate;
+pub(crate) mod census;
 mod collector;
 mod dump;
 mod live;
@@ -18,6 +19,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use crate::profile::cohorts::Cohorts;
 use crate::profile::{Profile, ProfileError};
 use crate::sys::jemalloc;
 use crate::sys::thread::Unprofiled;
@@ -191,6 +193,32 @@ impl Heap {
     pub(crate) fn refresh_modules(&self) {
         if let Source::Hooks(collector) = self.source {
             collector.refresh_modules();
+        }
+    }
+
+    /// The label of [`stacks_of`](Self::stacks_of).
+    pub(crate) const STACK_LABEL: &'static str = snapshot::STACK_LABEL;
+
+    /// Nanoseconds since the collector's start; `None` where it does not know births.
+    pub(crate) fn now_ns(&self) -> Option<i64> {
+        match self.source {
+            Source::Hooks(c) => Some(i64::try_from(c.now_ns()).unwrap_or(i64::MAX)),
+            Source::Dump => None,
+        }
+    }
+
+    /// Shows the cohorts what is alive now.
+    pub(crate) fn census(&self, cohorts: &mut Cohorts, work_units: u64) {
+        if let Source::Hooks(collector) = self.source {
+            census::take(collector, cohorts, work_units);
+        }
+    }
+
+    /// The live memory of the cohorts' stacks, each with its number in the label [`STACK_LABEL`](Self::STACK_LABEL).
+    pub(crate) fn stacks_of(&self, cohorts: &Cohorts) -> Result<Profile, HeapError> {
+        match self.source {
+            Source::Hooks(c) => Ok(snapshot::take_stacks(c, |stack| cohorts.contains(stack))?),
+            Source::Dump => dump::take(),
         }
     }
 

@@ -31,6 +31,7 @@ zeroed_struct! {
         /// Sums of weights, as bits of an f64.
         allocated_objects: AtomicU64,
         allocated_bytes: AtomicU64,
+        samples: AtomicU64,
     }
 }
 
@@ -41,6 +42,8 @@ pub(crate) struct Site {
     /// 0 for the overflow site, which mixes sizes.
     pub(crate) usable_size: u64,
     pub(crate) allocated: Weight,
+    /// Samples taken, of live and dead objects.
+    pub(crate) samples: u64,
 }
 
 #[derive(Debug, Default)]
@@ -123,7 +126,7 @@ impl Sites {
 
     /// Tables for about `memory_bytes` in all.
     pub(crate) fn new(memory_bytes: usize) -> io::Result<Self> {
-        // A stack of 40 frames takes 160 bytes, its row and index 32, one and a half sites 72.
+        // A stack of 40 frames takes 160 bytes, its row and index 32, one and a half sites 84.
         let stacks = (memory_bytes / 320).max(64);
         let sites = Self {
             frames: Index::new((stacks * 2).min(1 << 20))?,
@@ -148,11 +151,12 @@ impl Sites {
         self.add(stack_hash, frames, usable_size)
     }
 
-    /// Adds to a site's allocation totals. Runs inside allocations.
+    /// Adds a sample to a site's allocation totals. Runs inside allocations.
     pub(crate) fn count_allocated(&self, site: u32, weight: Weight) {
         if let Some(row) = self.sites.rows.get(site as usize) {
             add_f64(&row.allocated_objects, weight.objects);
             add_f64(&row.allocated_bytes, weight.bytes);
+            row.samples.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -198,6 +202,7 @@ impl Sites {
                 objects: f64::from_bits(row.allocated_objects.load(Ordering::Relaxed)),
                 bytes: f64::from_bits(row.allocated_bytes.load(Ordering::Relaxed)),
             },
+            samples: row.samples.load(Ordering::Relaxed),
         })
     }
 

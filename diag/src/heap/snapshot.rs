@@ -20,6 +20,9 @@ const AGES: [(u64, &str); 6] =
     [(10, "0-10s"), (60, "10-60s"), (600, "1-10m"), (3_600, "10-60m"), (21_600, "1-6h"), (86_400, "6-24h")];
 const OLDEST: &str = ">24h";
 
+/// The collector's number of a stack.
+pub(crate) const STACK_LABEL: &str = "diag_stack";
+
 /// Position of `inuse_space` among the sample types.
 const INUSE_SPACE: usize = 3;
 
@@ -66,6 +69,32 @@ pub(crate) fn take(collector: &Collector, ages: bool) -> Result<Profile, Profile
         }
     }
     rows.finish(collector, now.unix_ns)
+}
+
+/// What is alive of the stacks that `wanted` names by their position, a row for each stack and thread, with the
+/// position in the label [`STACK_LABEL`].
+pub(crate) fn take_stacks(
+    collector: &Collector,
+    wanted: impl Fn(u32) -> bool,
+) -> Result<Profile, ProfileError> {
+    collector.refresh_modules();
+    let mut live = Vec::with_capacity(collector.live.len() as usize + 1024);
+    collector.live.copy(&mut live);
+    let mut rows = Rows::new(collector);
+    let threads: Vec<StrId> = collector.threads.all().iter().map(|name| rows.builder.str(name)).collect();
+    let (stack_key, thread_key) = (rows.builder.str(STACK_LABEL), rows.builder.str("thread"));
+    for object in &live {
+        let Some(site) = collector.sites.get(object.site).filter(|site| wanted(site.stack)) else { continue };
+        let thread = threads.get(object.thread as usize).copied().unwrap_or(StrId::EMPTY);
+        let labels = rows.builder.labels(&[
+            Label { key: stack_key, value: LabelValue::Num(i64::from(site.stack), StrId::EMPTY) },
+            Label { key: thread_key, value: LabelValue::Str(thread) },
+        ]);
+        let objects = object.weight_objects;
+        let weight = Weight { objects, bytes: objects * object.usable_size as f64 };
+        rows.add(&site, labels, Weight { objects: 0.0, bytes: 0.0 }, weight);
+    }
+    rows.finish(collector, clock::unix_ns())
 }
 
 struct Now {

@@ -8,8 +8,8 @@ use crate::profile::cohorts::Row;
 const OCTAVES: u32 = 3;
 
 /// How many times the largest block doubled, when it did so in each of the last octaves of the process's age; `None` else.
-pub(super) fn doublings(rows: &[&Row], window: &Window, process_start_ns: i64, period: u64) -> Option<u32> {
-    let age = window.to_ns - process_start_ns;
+pub(super) fn doublings(rows: &[&Row], window: &Window, period: u64) -> Option<u32> {
+    let age = window.to_ns - window.process_start_ns;
     rows.iter()
         .filter_map(|row| {
             let largest = row.largest.last()?;
@@ -19,7 +19,7 @@ pub(super) fn doublings(rows: &[&Row], window: &Window, process_start_ns: i64, p
                 let (from, to) = (age >> (octave + 1), age >> octave);
                 row.largest.windows(2).any(|pair| {
                     let [before, after] = pair else { return false };
-                    let at = after.at_ns - process_start_ns;
+                    let at = after.at_ns - window.process_start_ns;
                     sampled(before.bytes) && from < at && at <= to
                 })
             };

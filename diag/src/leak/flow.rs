@@ -35,11 +35,17 @@ pub(super) struct Window {
     pub(super) to_ns: i64,
     /// Age at which a sample counts; a multiple of the resolution.
     pub(super) maturity_ns: i64,
+    pub(super) process_start_ns: i64,
 }
 
 impl Window {
     /// From census `first` to the last. `None` when there is none between, to look at growth in two halves.
-    pub(super) fn new(cohorts: &Cohorts, first: usize, maturity_ns: i64) -> Option<Self> {
+    pub(super) fn new(
+        cohorts: &Cohorts,
+        first: usize,
+        maturity_ns: i64,
+        process_start_ns: i64,
+    ) -> Option<Self> {
         let censuses = cohorts.censuses();
         let last = censuses.len().checked_sub(1)?;
         let (from_ns, to_ns) = (censuses.get(first)?.at_ns, censuses.get(last)?.at_ns);
@@ -54,6 +60,7 @@ impl Window {
             middle_ns,
             to_ns,
             maturity_ns,
+            process_start_ns,
         })
     }
 
@@ -97,7 +104,7 @@ struct Sums {
 impl Flow {
     /// Of the rows of a group.
     pub(super) fn of(cohorts: &Cohorts, rows: &[&Row], window: &Window) -> Self {
-        let rates = Rates::of(cohorts, rows);
+        let rates = Rates::of(cohorts, rows, window.process_start_ns);
         let resolution = cohorts.resolution_ns();
         let young_from = window.from_ns - window.maturity_ns;
         let young_to = window.to_ns - window.maturity_ns;
@@ -148,11 +155,6 @@ impl Flow {
             }
         }
         sums.into_flow(window, &rates)
-    }
-
-    /// Net samples.
-    pub(super) fn net(&self) -> f64 {
-        f64::from(self.gained.samples) - f64::from(self.lost.samples)
     }
 
     /// Counts divided by the dispersion.
@@ -266,18 +268,19 @@ pub(super) fn generations(cohorts: &Cohorts, rows: &[&Row], maturity_ns: i64) ->
 /// Birth rates over time, relative to their mean.
 struct Rates<'a> {
     censuses: &'a [Census],
+    process_start_ns: i64,
     /// Of the interval that ends at each census; the first is that before the first census.
     of_interval: Vec<f64>,
 }
 
 impl<'a> Rates<'a> {
-    fn of(cohorts: &'a Cohorts, rows: &[&Row]) -> Self {
+    fn of(cohorts: &'a Cohorts, rows: &[&Row], process_start_ns: i64) -> Self {
         let censuses = cohorts.censuses();
         let births = |census: usize| rows.iter().map(|row| row.births_at(census, censuses)).sum::<f64>();
         let own: Vec<f64> = (0..censuses.len()).map(births).collect();
         let all: Vec<f64> = censuses.iter().map(|c| c.births).collect();
         let (Some(first), Some(last)) = (censuses.first(), censuses.last()) else {
-            return Self { censuses, of_interval: Vec::new() };
+            return Self { censuses, process_start_ns, of_interval: Vec::new() };
         };
         let total_s = (last.at_ns - first.at_ns) as f64;
         let grown = |series: &[f64]| match (series.first(), series.last()) {
@@ -293,7 +296,14 @@ impl<'a> Rates<'a> {
             let (Some(before), Some(now)) = (series.get(i - 1), series.get(i)) else { return 1.0 };
             if total > 0.0 { (now - before).max(0.0) / total * total_s / length } else { 1.0 }
         };
-        let mut of_interval = vec![1.0];
+        // Before the first census only the sum of births is known.
+        let before_s = (first.at_ns - process_start_ns) as f64;
+        let before = |series: &[f64], total: f64| match series.first() {
+            Some(births) if before_s > 0.0 && total > 0.0 => births / total * total_s / before_s,
+            _ => 1.0,
+        };
+        let before = weight * before(&own, own_total) + (1.0 - weight) * before(&all, all_total);
+        let mut of_interval = vec![before.max(0.05)];
         for i in 1..censuses.len() {
             let (Some(before), Some(now)) = (censuses.get(i - 1), censuses.get(i)) else { continue };
             let length = ((now.at_ns - before.at_ns) as f64).max(1.0);
@@ -302,7 +312,7 @@ impl<'a> Rates<'a> {
             // An interval without births would make its members weigh without bound.
             of_interval.push(rate.max(0.05));
         }
-        Self { censuses, of_interval }
+        Self { censuses, process_start_ns, of_interval }
     }
 
     fn at(&self, born_ns: i64) -> f64 {
@@ -310,9 +320,13 @@ impl<'a> Rates<'a> {
         self.of_interval.get(interval).or(self.of_interval.last()).copied().unwrap_or(1.0)
     }
 
-    /// Mean rate from the first census to a time.
+    /// Mean rate from the start of the process to a time.
     fn mean_before(&self, until_ns: i64) -> f64 {
         let (mut sum, mut time) = (0.0, 0.0);
+        if let (Some(first), Some(rate)) = (self.censuses.first(), self.of_interval.first()) {
+            time = (first.at_ns - self.process_start_ns).max(0) as f64;
+            sum = rate * time;
+        }
         for (pair, rate) in self.censuses.windows(2).zip(self.of_interval.iter().skip(1)) {
             let [before, now] = pair else { continue };
             if now.at_ns <= until_ns {

@@ -47,6 +47,12 @@ const FEWEST_CENSUSES: usize = 8;
 const SAMPLES_TO_FIND: f64 = 24.0;
 /// A process younger than this, with most of its groups growing, is warming up.
 const YOUNG_NS: i64 = 600_000_000_000;
+/// One younger than this is warming up in any case: in the first seconds every cache grows. With a maturity of the
+/// caller's, so many maturities if that is less.
+const NEWBORN_NS: i64 = 45_000_000_000;
+const NEWBORN_MATURITIES: i64 = 16;
+/// Samples that came of age or died of a group that can be called level.
+const LEVEL_SAMPLES: f64 = 8.0;
 
 /// What the judge is told besides the cohorts.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +86,6 @@ pub struct Stacks<'a> {
 /// A group whose growth is significant.
 struct Found<'a> {
     group: Group<'a>,
-    flow: Flow,
     window: Window,
     q_value: f64,
 }
@@ -123,10 +128,13 @@ pub fn judge(cohorts: &Cohorts, stacks: Stacks<'_>, options: &Options) -> Report
 
     let groups = groups(cohorts, stacks.profile, stacks.of_row);
     report.tested = groups.len();
-    let tested: Vec<Tested<'_>> = windows.iter().map(|w| Tested::of(cohorts, &groups, *w)).collect();
+    let tested: Vec<Tested> = windows.iter().map(|w| Tested::of(cohorts, &groups, *w)).collect();
     let found = find(&groups, &tested);
-    let warming = warming(&tested, &found, last.at_ns - process_start_ns);
-    suspect::describe(&mut report, cohorts, stacks, options, found, &groups, warming);
+    report.level = level(&tested);
+    let newborn_ns =
+        options.maturity.map_or(NEWBORN_NS, |_| NEWBORN_NS.min(NEWBORN_MATURITIES * maturity_ns));
+    let warming = warming(&found, report.level, last.at_ns - process_start_ns, newborn_ns);
+    suspect::describe(&mut report, cohorts, stacks, options, found, &groups, warming.is_some());
     conclude(&mut report, cohorts, &tested, options, warming);
     report
 }
@@ -163,28 +171,27 @@ fn windows(cohorts: &Cohorts, process_start_ns: i64, maturity_ns: i64) -> Vec<Wi
             break;
         }
         let from = censuses.partition_point(|c| c.at_ns < end.at_ns - length);
-        windows.extend(Window::new(cohorts, from, maturity_ns));
+        windows.extend(Window::new(cohorts, from, maturity_ns, process_start_ns));
     }
     windows
 }
 
 /// All groups in one window.
-struct Tested<'a> {
+struct Tested {
     window: Window,
-    flows: Vec<Flow>,
     /// By group.
-    _groups: std::marker::PhantomData<&'a ()>,
+    flows: Vec<Flow>,
 }
 
-impl Tested<'_> {
+impl Tested {
     fn of(cohorts: &Cohorts, groups: &[Group<'_>], window: Window) -> Self {
         let flows = groups.iter().map(|g| Flow::of(cohorts, &g.rows, &window)).collect();
-        Self { window, flows, _groups: std::marker::PhantomData }
+        Self { window, flows }
     }
 }
 
 /// The significant groups, each in the longest window that shows it.
-fn find<'a>(groups: &[Group<'a>], tested: &[Tested<'_>]) -> Vec<Found<'a>> {
+fn find<'a>(groups: &[Group<'a>], tested: &[Tested]) -> Vec<Found<'a>> {
     let mut found: BTreeMap<usize, (usize, f64)> = BTreeMap::new();
     for (number, tested) in tested.iter().enumerate() {
         let j = number as f64 + 1.0;
@@ -195,12 +202,7 @@ fn find<'a>(groups: &[Group<'a>], tested: &[Tested<'_>]) -> Vec<Found<'a>> {
     }
     let one = |(group, (number, q_value)): (usize, (usize, f64))| {
         let tested = tested.get(number)?;
-        Some(Found {
-            group: groups.get(group)?.clone(),
-            flow: tested.flows.get(group)?.clone(),
-            window: tested.window,
-            q_value: q_value.min(1.0),
-        })
+        Some(Found { group: groups.get(group)?.clone(), window: tested.window, q_value: q_value.min(1.0) })
     };
     found.into_iter().filter_map(one).collect()
 }
@@ -232,30 +234,32 @@ fn discoveries(flows: &[Flow], alpha: f64) -> Vec<(usize, f64)> {
     with_q
 }
 
-/// Whether the process as a whole is still in its first fill: it is young, and more whole sites grow than are level.
-fn warming(tested: &[Tested<'_>], found: &[Found<'_>], age_ns: i64) -> bool {
-    let Some(longest) = tested.first() else { return false };
-    let growing = found.iter().filter(|f| f.group.caller.is_none()).count();
-    let level = longest
-        .flows
-        .iter()
-        .filter(|f| {
-            let (gained, lost) = f.effective();
-            gained + lost >= 8.0 && f.p > 0.1
-        })
-        .count();
-    age_ns < YOUNG_NS && growing > 1 && growing > level
+/// Groups with enough samples that came of age or died, and as many of the one as of the other.
+fn level(tested: &[Tested]) -> usize {
+    let is_level = |f: &&Flow| {
+        let (gained, lost) = f.effective();
+        gained + lost >= LEVEL_SAMPLES && f.p > 0.1
+    };
+    tested.first().map_or(0, |longest| longest.flows.iter().filter(is_level).count())
 }
 
-fn conclude(report: &mut Report, cohorts: &Cohorts, tested: &[Tested<'_>], options: &Options, warming: bool) {
+/// Why the process as a whole is taken to be in its first fill: it is very young, or it is young and more of its sites
+/// grow than are level.
+fn warming(found: &[Found<'_>], level: usize, age_ns: i64, newborn_ns: i64) -> Option<String> {
+    let growing = found.iter().filter(|f| f.group.caller.is_none()).count();
+    if age_ns < newborn_ns {
+        let age_s = age_ns / 1_000_000_000;
+        return Some(format!("the process is {age_s} s old, and in its first seconds every cache grows"));
+    }
+    (age_ns < YOUNG_NS && growing > 1 && growing > level)
+        .then(|| "the process is young and most of what it keeps is still growing".to_owned())
+}
+
+fn conclude(report: &mut Report, cohorts: &Cohorts, tested: &[Tested], options: &Options, warming: Option<String>) {
     let leak = report.suspects.iter().any(|s| s.verdict == SuspectVerdict::Leak);
     let undecided = report.suspects.iter().any(|s| s.verdict == SuspectVerdict::UnboundedSoFar);
-    if warming && undecided {
-        report.reasons.push(
-            "the process is young and most of what it keeps is still growing: honest caches that fill look the same; ask \
-             again later"
-                .to_owned(),
-        );
+    if let Some(why) = warming.filter(|_| undecided) {
+        report.reasons.push(format!("{why}: honest caches that fill look the same; ask again later"));
     }
     let samples: u32 = cohorts.rows().flat_map(|(_, r)| &r.cohorts).map(|c| c.alive.samples).sum();
     let flows = tested.first().map(|t| t.flows.as_slice()).unwrap_or_default();

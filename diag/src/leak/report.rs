@@ -101,6 +101,8 @@ pub struct Report {
     pub work_units: u64,
     /// Groups of stacks that were tested.
     pub tested: usize,
+    /// Of them those that have objects of age and are level: evidence that the process is past its first fill.
+    pub level: usize,
     /// Live bytes in all, by the sampler.
     pub live_bytes: i64,
     /// First is worst.

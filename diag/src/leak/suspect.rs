@@ -101,11 +101,10 @@ fn cases<'a>(
         accused.insert(site.clone());
         cases.push(Case { site, keys, rows, flow, window, q_value, doublings: None });
     }
-    let whole_watch = window.or_else(|| Window::new(cohorts, 0, cohorts.resolution_ns()));
+    let whole_watch = window.or_else(|| Window::new(cohorts, 0, cohorts.resolution_ns(), process_start_ns));
     let Some(window) = whole_watch else { return cases };
     for group in groups.iter().filter(|g| g.caller.is_none() && !accused.contains(&g.site)) {
-        let doublings =
-            container::doublings(&group.rows, &window, process_start_ns, options.period_bytes.max(1));
+        let doublings = container::doublings(&group.rows, &window, options.period_bytes.max(1));
         if doublings.is_some() {
             cases.push(Case {
                 site: group.site.clone(),
@@ -162,7 +161,7 @@ impl Case<'_> {
         if warming {
             return (
                 SuspectVerdict::UnboundedSoFar,
-                format!("{facts}, but the process is young and most of it still grows"),
+                format!("{facts}, but the process is too young to tell a leak from a cache that fills"),
             );
         }
         (SuspectVerdict::Leak, format!("{facts}, and it goes on (exponent {exponent:.1})"))

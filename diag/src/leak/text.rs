@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Report, Suspect, SuspectVerdict, Verdict};
+use crate::profile::frames::{FrameClass, ShownFrame, classify_in};
 use crate::profile::units;
 
 /// Frames shown of a suspect's stack.
@@ -75,18 +76,31 @@ impl Report {
         if let Some(left) = s.seconds_to_limit {
             writeln!(f, "   at this rate the memory limit is reached in {}", seconds(left))?;
         }
-        for frame in s.frames.iter().take(FRAMES) {
-            let place = match (frame.file.is_empty(), frame.line) {
-                (true, _) => String::new(),
-                (false, 0) => format!("  {}", frame.file),
-                (false, line) => format!("  {}:{line}", frame.file),
+        self.stack(f, &s.frames)
+    }
+
+    /// The user's frames, and the innermost frame of whoever they called; runtimes further out are left out.
+    fn stack(&self, f: &mut fmt::Formatter<'_>, frames: &[ShownFrame]) -> fmt::Result {
+        let own = |frame: &&ShownFrame| {
+            matches!(classify_in(&frame.function, &frame.file), FrameClass::User | FrameClass::Dependency)
+        };
+        let first_own = frames.iter().position(|frame| own(&frame)).unwrap_or(0);
+        let called = first_own.checked_sub(1).and_then(|at| frames.get(at));
+        let shown: Vec<&ShownFrame> =
+            called.into_iter().chain(frames.iter().skip(first_own).filter(own)).take(FRAMES).collect();
+        let shown = if shown.is_empty() { frames.iter().take(FRAMES).collect() } else { shown };
+        for frame in &shown {
+            let place = match (short(&frame.file), frame.line) {
+                ("", _) => String::new(),
+                (file, 0) => format!("  {file}"),
+                (file, line) => format!("  {file}:{line}"),
             };
             writeln!(f, "     {}{place}", frame.function)?;
         }
-        if s.frames.len() > FRAMES {
-            writeln!(f, "     ... {} more", s.frames.len() - FRAMES)?;
+        match frames.len().saturating_sub(shown.len()) {
+            0 => Ok(()),
+            more => writeln!(f, "     ({more} more frames, of the standard library and the runtime)"),
         }
-        Ok(())
     }
 
     /// What could have been found and what not.
@@ -111,6 +125,13 @@ impl Report {
         }
         Ok(())
     }
+}
+
+/// The part of a path that says which crate and file: from the folder above `src` on.
+fn short(file: &str) -> &str {
+    let Some(source) = file.rfind("/src/") else { return file };
+    let above = file.get(..source).and_then(|path| path.rfind('/')).map_or(0, |slash| slash + 1);
+    file.get(above..).unwrap_or(file)
 }
 
 fn seconds(s: f64) -> String {

@@ -182,6 +182,11 @@ impl Cohorts {
         self.rows.iter().map(|(key, row)| (*key, row))
     }
 
+    /// Whether a stack has a row.
+    pub fn contains(&self, row: u32) -> bool {
+        self.rows.contains_key(&row)
+    }
+
     /// Stacks that were not followed for want of memory.
     pub fn rows_dropped(&self) -> u64 {
         self.rows_dropped

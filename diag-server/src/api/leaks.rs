@@ -1,0 +1,71 @@
+//! `leaks`: the verdict, at once or after a watch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::Response;
+use diag::LeakOptions;
+use diag::heap::HeapError;
+
+use super::json;
+use crate::content;
+use crate::failure::Failure;
+use crate::limits::Shared;
+use crate::query::Query;
+
+/// The verdict. `watch=SECONDS` takes censuses of its own for so long; a client that goes away ends it.
+pub(crate) async fn leaks(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Failure> {
+    let query = Query::of(&uri)?;
+    let as_text = match query.get("format") {
+        None | Some("json") => false,
+        Some("text") => true,
+        Some(_) => return Err(Failure::bad_request("format must be json or text")),
+    };
+    let mut options = LeakOptions::default().with_maturity(query.seconds("maturity")?);
+    // How the client reaches this process is how it should go on.
+    if let Some(host) = headers.get(header::HOST).and_then(|h| h.to_str().ok()) {
+        options = options.with_target(format!("http://{host}"));
+    }
+    let report = match query.seconds("watch")? {
+        None => shared.heavy(move |diag| diag.leaks(&options).map_err(unavailable)).await?,
+        Some(length) => watch(&shared, length, options).await?,
+    };
+    if as_text {
+        return Ok(content::answer(content::TEXT, report.to_string()));
+    }
+    json(&report)
+}
+
+async fn watch(
+    shared: &Arc<Shared>,
+    length: Duration,
+    options: LeakOptions,
+) -> Result<diag::leak::Report, Failure> {
+    let _seat = shared.wait_seat(length)?;
+    let mut watch = shared.heavy(move |diag| diag.watch_leaks(length).map_err(unavailable)).await?;
+    let end = tokio::time::Instant::now() + length;
+    loop {
+        let now = tokio::time::Instant::now();
+        if now >= end {
+            break;
+        }
+        tokio::time::sleep_until((now + watch.interval()).min(end)).await;
+        watch = shared
+            .heavy(move |_| {
+                watch.census();
+                Ok(watch)
+            })
+            .await?;
+    }
+    shared.heavy(move |_| watch.report(&options).map_err(unavailable)).await
+}
+
+fn unavailable(error: HeapError) -> Failure {
+    Failure::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+}

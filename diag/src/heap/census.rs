@@ -1,0 +1,40 @@
+//! Censuses of the live table, for the birth cohorts of a verdict.
+//!
+//! One copies the table (a shard's lock at a time, as a snapshot does) and sums up by stack and birth: a few milliseconds
+//! for 50,000 live samples. Nothing is added to the work of an allocation or a free.
+
+use super::collector::Collector;
+use crate::profile::cohorts::{Census, Cohorts, Tally};
+
+/// Shows the cohorts what is alive now. Does nothing when their clock has not advanced.
+pub(crate) fn take(collector: &Collector, cohorts: &mut Cohorts, work_units: u64) {
+    let mut live = Vec::with_capacity(collector.live.len() as usize + 1024);
+    collector.live.copy(&mut live);
+    let at_ns = i64::try_from(collector.now_ns()).unwrap_or(i64::MAX);
+    let sites = collector.sites.len() as u32;
+    // A stack has a site for each size.
+    let mut births: Vec<u64> = vec![0; collector.sites.stack_count()];
+    let mut allocated_bytes = 0.0;
+    for site in (0..sites).filter_map(|site| collector.sites.get(site)) {
+        allocated_bytes += site.allocated.bytes;
+        if let Some(count) = births.get_mut(site.stack as usize) {
+            *count += site.samples;
+        }
+    }
+    let all: u64 = births.iter().sum();
+    let census = Census { at_ns, births: all as f64, allocated_bytes, work_units };
+    let Some(mut taking) = cohorts.census(census) else { return };
+    for object in &live {
+        // The overflow site mixes stacks.
+        if let Some(site) = collector.sites.get(object.site).filter(|site| site.usable_size > 0) {
+            let born_ns = i64::try_from(object.born_ns).unwrap_or(i64::MAX);
+            let objects = object.weight_objects;
+            let tally = Tally::of(objects, objects * object.usable_size as f64);
+            taking.object(site.stack, born_ns, object.usable_size, tally);
+        }
+    }
+    for (stack, count) in births.iter().enumerate() {
+        taking.births(stack as u32, *count as f64);
+    }
+    taking.finish();
+}

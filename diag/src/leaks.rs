@@ -1,0 +1,210 @@
+//! Leak verdicts about the running process: who takes the censuses, and what the judge is told.
+//!
+//! The diagnostics' own thread keeps a history from the start of the process on ([`History`]), so that a question is answered
+//! at once. A [`LeakWatch`] is a finer look at a stretch of time that begins when it is made.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::face::Diag;
+use crate::heap::{Heap, HeapError};
+use crate::leak::{self, Report, Stacks};
+use crate::profile::cohorts::Cohorts;
+use crate::profile::{LabelValue, Profile, StackId};
+
+/// Cells of the history's grid at first.
+const FIRST_RESOLUTION_NS: i64 = 1_000_000_000;
+/// Censuses of a watch.
+const CENSUSES_A_WATCH: u32 = 64;
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(250);
+/// Share of the collector's memory limit that each set of cohorts may take.
+const SHARE_OF_LIMIT: u64 = 8;
+
+/// The cohorts since the start of the process.
+pub(crate) struct History {
+    cohorts: Mutex<Cohorts>,
+}
+
+/// How a verdict is asked for.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct LeakOptions {
+    /// Age from which an object counts. Default: a twelfth of the watched time, from 2 s to 60 s.
+    pub maturity: Option<Duration>,
+    /// How this process is named in the commands that the verdict suggests. Default `http://` and the listener's address.
+    pub target: Option<String>,
+}
+
+impl LeakOptions {
+    /// The same with another [`maturity`](Self::maturity).
+    #[must_use]
+    pub fn with_maturity(mut self, maturity: Option<Duration>) -> Self {
+        self.maturity = maturity;
+        self
+    }
+
+    /// The same with another [`target`](Self::target).
+    #[must_use]
+    pub fn with_target(mut self, target: impl Into<String>) -> Self {
+        self.target = Some(target.into());
+        self
+    }
+}
+
+impl History {
+    pub(crate) fn new(heap: &Heap) -> Self {
+        let limit = heap.stats().memory_limit_bytes / SHARE_OF_LIMIT;
+        Self { cohorts: Mutex::new(Cohorts::new(0, FIRST_RESOLUTION_NS, limit as usize)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Cohorts> {
+        self.cohorts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a census when it is time. Called by the diagnostics' thread.
+    pub(crate) fn tick(&self, heap: &Heap) {
+        let mut cohorts = self.lock();
+        if heap.now_ns().is_some_and(|now| now >= cohorts.next_census_ns()) {
+            heap.census(&mut cohorts, crate::work::total());
+        }
+    }
+
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.lock().memory_bytes() as u64
+    }
+}
+
+/// Censuses of this process for a stretch of time.
+///
+/// ```no_run
+/// # #[cfg(feature = "symbols")] fn f(diag: &diag::Diag) -> Result<(), diag::heap::HeapError> {
+/// let mut watch = diag.watch_leaks(std::time::Duration::from_secs(60))?;
+/// for _ in 0..64 {
+///     std::thread::sleep(watch.interval());
+///     watch.census();
+/// }
+/// println!("{}", watch.report(&Default::default())?);
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct LeakWatch {
+    diag: Diag,
+    heap: Heap,
+    cohorts: Cohorts,
+    interval: Duration,
+}
+
+impl LeakWatch {
+    /// Time between censuses.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// Looks at what is alive. Takes milliseconds; call it once in each [`interval`](Self::interval).
+    pub fn census(&mut self) {
+        let _unprofiled = crate::Unprofiled::begin();
+        self.heap.census(&mut self.cohorts, crate::work::total());
+    }
+
+    /// The verdict on the time since the watch began.
+    ///
+    /// # Errors
+    /// When the stacks cannot be named.
+    pub fn report(&self, options: &LeakOptions) -> Result<Report, HeapError> {
+        judge(&self.diag, &self.heap, &self.cohorts, options)
+    }
+}
+
+impl Diag {
+    /// Whether this process leaks, from the births and deaths it has kept since it started. Answers at once.
+    ///
+    /// Takes a census and names the stacks in question: tens of milliseconds.
+    ///
+    /// # Errors
+    /// Without the heap collector, or when it has fallen back to `prof.dump`, which knows no ages.
+    pub fn leaks(&self, options: &LeakOptions) -> Result<Report, HeapError> {
+        let _unprofiled = crate::Unprofiled::begin();
+        let heap = *self.heap()?;
+        let history = self.history().ok_or_else(no_ages)?;
+        // A copy: questions must not make the history coarser.
+        let mut cohorts = history.lock().clone();
+        heap.census(&mut cohorts, crate::work::total());
+        judge(self, &heap, &cohorts, options)
+    }
+
+    /// Begins to watch for leaks, for about so long.
+    ///
+    /// # Errors
+    /// As [`leaks`](Self::leaks).
+    pub fn watch_leaks(&self, length: Duration) -> Result<LeakWatch, HeapError> {
+        let _unprofiled = crate::Unprofiled::begin();
+        let heap = *self.heap()?;
+        let now = heap.now_ns().ok_or_else(no_ages)?;
+        let interval = (length / CENSUSES_A_WATCH).max(SHORTEST_INTERVAL);
+        let resolution = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX);
+        let limit = heap.stats().memory_limit_bytes / SHARE_OF_LIMIT;
+        let cohorts = Cohorts::new(now, resolution, limit as usize);
+        let mut watch = LeakWatch { diag: self.clone(), heap, cohorts, interval };
+        watch.census();
+        Ok(watch)
+    }
+}
+
+fn no_ages() -> HeapError {
+    HeapError::Unavailable {
+        why: "leak verdicts need the births and deaths of objects, and heap profiles come from jemalloc's prof.dump here"
+            .to_owned(),
+        next: "/debug/diag/api/v1/status says why; two heap profiles can be compared with `diag-cli diff`".to_owned(),
+    }
+}
+
+fn judge(diag: &Diag, heap: &Heap, cohorts: &Cohorts, options: &LeakOptions) -> Result<Report, HeapError> {
+    let profile = heap.stacks_of(cohorts)?;
+    #[cfg(feature = "symbols")]
+    let profile = diag.symbolize(&profile)?;
+    let stacks = stacks_by_number(&profile);
+    let stats = heap.stats();
+    let target = options.target.clone().unwrap_or_else(|| format!("http://{}", diag.config().listen));
+    let mut judged = leak::Options::default();
+    judged.maturity = options.maturity;
+    judged.period_bytes = stats.sample_period_bytes;
+    judged.process_start_ns = Some(0);
+    judged.losses = stats.losses;
+    judged.target = target;
+    #[cfg(feature = "memory")]
+    {
+        judged.limit = memory_limit(diag);
+    }
+    let mut report =
+        leak::judge(cohorts, Stacks { profile: &profile, of_row: &|row| stacks.get(&row).copied() }, &judged);
+    if !stats.active {
+        report.reasons.push("sampling is switched off: what is allocated meanwhile is not seen".to_owned());
+    }
+    Ok(report)
+}
+
+/// The stack of each of the collector's numbers.
+fn stacks_by_number(profile: &Profile) -> HashMap<u32, StackId> {
+    let key = profile.find_str(Heap::STACK_LABEL);
+    let mut stacks = HashMap::new();
+    for sample in profile.samples() {
+        for label in profile.label_set(sample.labels) {
+            if let LabelValue::Num(number, _) = label.value
+                && Some(label.key) == key
+            {
+                stacks.insert(number as u32, sample.stack);
+            }
+        }
+    }
+    stacks
+}
+
+/// The limit that applies, and what is charged to it.
+#[cfg(feature = "memory")]
+fn memory_limit(diag: &Diag) -> Option<(u64, u64)> {
+    let waterline = diag.memory();
+    let cgroup = waterline.cgroup.known()?;
+    let limited_by = cgroup.limited_by.as_ref()?;
+    Some((limited_by.limit_bytes, limited_by.current_bytes.value()?))
+}
