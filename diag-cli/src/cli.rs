@@ -49,6 +49,8 @@ pub enum Command {
     Capture(commands::capture::CaptureArgs),
     /// What grew and what vanished between captures, by the code that holds it
     Diff(commands::diff::DiffArgs),
+    /// The verdict: which code leaks, how sure that is, and what could not be told
+    Leaks(commands::leaks::LeaksArgs),
     /// The functions that hold or do the most
     Top(commands::top::TopArgs),
     /// The call tree, from the roots

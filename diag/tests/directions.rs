@@ -20,7 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Counts for itself.
     ("work", &[]),
     // Collectors.
-    ("heap", &["profile", "sys", "config"]),
+    ("heap", &["profile", "sys", "config", "work"]),
     ("cpu", &["profile", "sys", "config"]),
     ("tasks", &["profile", "sys", "config"]),
     ("recorder", &["profile", "sys", "config"]),

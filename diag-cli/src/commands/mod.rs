@@ -7,6 +7,7 @@ pub mod demo;
 pub mod diff;
 pub mod doctor;
 pub mod flamegraph;
+pub mod leaks;
 pub mod manual;
 pub mod peek;
 pub mod top;

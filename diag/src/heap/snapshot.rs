@@ -7,6 +7,7 @@
 use super::collector::Collector;
 use super::live::LiveObject;
 use super::sites::Site;
+use crate::profile::cohorts::{STARTED_COMMENT, TAKEN_COMMENT, WORK_COMMENT};
 use crate::profile::sampling::Weight;
 use crate::profile::{
     Label, LabelSetId, LabelValue, LocationId, Loss, Mapping, MappingId, MappingSymbols, Period, Profile,
@@ -67,6 +68,14 @@ pub(crate) fn take(collector: &Collector, ages: bool) -> Result<Profile, Profile
             let labels = rows.size_label(site.usable_size);
             rows.add(&site, labels, site.allocated, *in_use);
         }
+    }
+    if ages {
+        let clock = |ns: u64| now.started_unix_ns.saturating_add(ns);
+        rows.builder.meta_mut().comments.extend([
+            format!("{STARTED_COMMENT}{}", now.started_unix_ns),
+            format!("{TAKEN_COMMENT}{}", clock(now.ns)),
+            format!("{WORK_COMMENT}{}", crate::work::total()),
+        ]);
     }
     rows.finish(collector, now.unix_ns)
 }

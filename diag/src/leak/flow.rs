@@ -14,7 +14,7 @@
 //! - Rate of sampling: births are counted in samples, so that a change of the period is a change of load.
 
 use super::tail;
-use crate::profile::cohorts::{Census, Cohorts, Row, Tally};
+use crate::profile::cohorts::{Census, Cohorts, Deaths, Row, Tally};
 
 /// Samples of a group that an interval needs before its own birth rate counts as much as the process's.
 const OWN_RATE_SAMPLES: f64 = 20.0;
@@ -26,9 +26,9 @@ pub(super) const GENERATIONS: usize = 16;
 /// A window that ends with the last census.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
-    /// Number of the census it begins with, of the one in its middle, and of the last.
+    /// Number of the census it begins with, of the one in its middle if there is any, and of the last.
     pub(super) first: usize,
-    pub(super) middle: usize,
+    pub(super) middle: Option<usize>,
     pub(super) last: usize,
     pub(super) from_ns: i64,
     pub(super) middle_ns: i64,
@@ -39,7 +39,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// From census `first` to the last. `None` when there is none between, to look at growth in two halves.
+    /// From census `first` to the last; `None` when there is no time between.
     pub(super) fn new(
         cohorts: &Cohorts,
         first: usize,
@@ -51,10 +51,11 @@ impl Window {
         let (from_ns, to_ns) = (censuses.get(first)?.at_ns, censuses.get(last)?.at_ns);
         let half = from_ns + (to_ns - from_ns) / 2;
         let middle = censuses.partition_point(|c| c.at_ns < half);
-        let middle_ns = censuses.get(middle)?.at_ns;
-        (first < middle && middle < last).then_some(Self {
+        let between = (first < middle && middle < last).then_some(middle);
+        let middle_ns = between.and_then(|m| censuses.get(m)).map_or(half, |c| c.at_ns);
+        (from_ns < to_ns).then_some(Self {
             first,
-            middle,
+            middle: between,
             last,
             from_ns,
             middle_ns,
@@ -127,17 +128,15 @@ impl Flow {
                     *count += deaths.tally.samples;
                 }
             }
-            let died_after = |census: usize| -> u32 {
-                let later = cohort.deaths.iter().filter(|d| usize::from(d.census) > census);
-                later.map(|d| d.tally.samples).sum()
-            };
+            // Without a census in the middle, growth in halves is told by births alone.
+            let late = |d: &Deaths| window.middle.is_some_and(|middle| usize::from(d.census) > middle);
+            let died_late = || cohort.deaths.iter().filter(|d| late(d)).map(|d| d.tally.samples).sum::<u32>();
             let [first, second] = &mut sums.halves;
             if born < young_from {
                 for deaths in cohort.deaths.iter().filter(|d| usize::from(d.census) > window.first) {
                     sums.lost.add(deaths.tally);
                     sums.lost_by_rate += f64::from(deaths.tally.samples) / rate;
-                    let half =
-                        if usize::from(deaths.census) <= window.middle { &mut *first } else { &mut *second };
+                    let half = if late(deaths) { &mut *second } else { &mut *first };
                     half.1 += deaths.tally.samples;
                 }
             } else if born < young_to {
@@ -147,8 +146,8 @@ impl Flow {
                     *count += cohort.alive.samples;
                 }
                 if born < young_middle {
-                    first.0 += cohort.alive.samples + died_after(window.middle);
-                    second.1 += died_after(window.middle);
+                    first.0 += cohort.alive.samples + died_late();
+                    second.1 += died_late();
                 } else {
                     second.0 += cohort.alive.samples;
                 }

@@ -11,6 +11,7 @@
 //!
 //! Simulated false alarms and power, beside two simpler tests, stand in `leak/simulation/`.
 
+mod captures;
 mod container;
 mod declared;
 mod flow;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use crate::profile::cohorts::Cohorts;
 use crate::profile::{Profile, StackId};
 
+pub use captures::judge_captures;
 pub use declared::Declared;
 use flow::{Flow, Window};
 use groups::{Group, groups};
@@ -42,7 +44,7 @@ const CELLS_TO_MATURE: i64 = 2;
 const LONGEST_MATURITY_NS: i64 = 60_000_000_000;
 const SHORTEST_MATURITY_NS: i64 = 2_000_000_000;
 /// The fewest censuses a verdict can rest on.
-const FEWEST_CENSUSES: usize = 8;
+const FEWEST_CENSUSES: usize = 2;
 /// Net samples by which a leak is found in 95 of 100 cases (simulated).
 const SAMPLES_TO_FIND: f64 = 24.0;
 /// A process younger than this, with most of its groups growing, is warming up.
@@ -170,7 +172,7 @@ fn windows(cohorts: &Cohorts, process_start_ns: i64, maturity_ns: i64) -> Vec<Wi
         if length < MATURITIES_A_WINDOW * maturity_ns {
             break;
         }
-        let from = censuses.partition_point(|c| c.at_ns < end.at_ns - length);
+        let from = censuses.partition_point(|c| c.at_ns <= end.at_ns - length).saturating_sub(1);
         windows.extend(Window::new(cohorts, from, maturity_ns, process_start_ns));
     }
     windows
@@ -255,7 +257,13 @@ fn warming(found: &[Found<'_>], level: usize, age_ns: i64, newborn_ns: i64) -> O
         .then(|| "the process is young and most of what it keeps is still growing".to_owned())
 }
 
-fn conclude(report: &mut Report, cohorts: &Cohorts, tested: &[Tested], options: &Options, warming: Option<String>) {
+fn conclude(
+    report: &mut Report,
+    cohorts: &Cohorts,
+    tested: &[Tested],
+    options: &Options,
+    warming: Option<String>,
+) {
     let leak = report.suspects.iter().any(|s| s.verdict == SuspectVerdict::Leak);
     let undecided = report.suspects.iter().any(|s| s.verdict == SuspectVerdict::UnboundedSoFar);
     if let Some(why) = warming.filter(|_| undecided) {

@@ -11,7 +11,11 @@
 //!
 //! Lost: rows beyond the memory limit, counted in [`Cohorts::rows_dropped`].
 
+mod captures;
+
 use hashbrown::HashMap;
+
+pub use captures::{CaptureSeries, STARTED_COMMENT, SeriesFault, TAKEN_COMMENT, WORK_COMMENT};
 
 /// Most censuses kept; even.
 pub const MOST_CENSUSES: usize = 128;

@@ -1,0 +1,186 @@
+//! `leaks`: the verdict. Exit code 1 on a leak.
+//!
+//! A live service judges itself, from what it has kept since it started, or with `--watch` from censuses of its own for
+//! so long. Captures are judged here.
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use diag::endpoints;
+use diag::leak::{self, Report, Verdict};
+
+use crate::captures;
+use crate::cli::{FormatArgs, GlobalArgs, SymbolArgs, TextOrJson, parse_duration};
+use crate::error::{Error, Result};
+use crate::load::{Loader, spread};
+use crate::output::print;
+use crate::remote::{self, Remote};
+use crate::target::{Endpoint, Target};
+use crate::terminal::Progress;
+use crate::view::profile_error;
+
+/// Captures of a directory that are judged, evenly spread.
+const MOST_CAPTURES: usize = 64;
+/// The server's bound.
+const LONGEST_WATCH: Duration = Duration::from_secs(3600);
+
+/// `leaks TARGET`.
+#[derive(Clone, Debug, Args)]
+pub struct LeaksArgs {
+    /// host:port or URL of a live service; a directory of captures; or two or more profile files of one process
+    #[arg(required = true, value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// Watch a live service for so long first; without, it answers at once from what it has kept since it started
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub watch: Option<Duration>,
+    /// Age from which an object counts [default: a twelfth of the watched time, from 2s to 60s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub maturity: Option<Duration>,
+    /// Where names are looked for, for captures.
+    #[command(flatten)]
+    pub symbols: SymbolArgs,
+    /// How it is printed.
+    #[command(flatten)]
+    pub format: FormatArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The target does not answer, or holds nothing that can be judged.
+pub fn run(global: &GlobalArgs, args: &LeaksArgs) -> Result<ExitCode> {
+    let targets = args.targets.iter().map(|t| Target::parse(t)).collect::<Result<Vec<_>>>()?;
+    let mut loader = Loader::new(global, &args.symbols)?;
+    let report = match targets.as_slice() {
+        [Target::Live(endpoint)] => live(&mut loader, endpoint, args)?,
+        _ if args.watch.is_some() => {
+            return Err(Error::usage(
+                "--watch needs one live service",
+                "give host:port, or leave --watch out to judge captures",
+            ));
+        }
+        targets => captured(&mut loader, targets, args)?,
+    };
+    loader.progress.clear();
+    print_report(&report, args.format)?;
+    Ok(if report.verdict == Verdict::Leak { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// Prints a verdict.
+///
+/// # Errors
+/// Nobody reads.
+pub fn print_report(report: &Report, format: FormatArgs) -> Result<()> {
+    match format.format {
+        TextOrJson::Text => print(&report.to_string()),
+        TextOrJson::Json => {
+            let json = serde_json::to_string(report)
+                .map_err(|e| Error::failed(format!("cannot write JSON: {e}"), "this is a bug: report it"))?;
+            print(&format!("{json}\n"))
+        }
+    }
+}
+
+fn live(loader: &mut Loader, endpoint: &Endpoint, args: &LeaksArgs) -> Result<Report> {
+    if args.watch.is_some_and(|w| w > LONGEST_WATCH) {
+        return Err(Error::usage(
+            "a watch of more than an hour is not possible",
+            "`diag-cli capture TARGET --every 1m` and then `diag-cli leaks DIR`",
+        ));
+    }
+    let seconds = |d: Duration| d.as_secs_f64().ceil().max(1.0) as u64;
+    let mut query: Vec<String> = Vec::new();
+    query.extend(args.watch.map(|w| format!("watch={}", seconds(w))));
+    query.extend(args.maturity.map(|m| format!("maturity={}", seconds(m))));
+    let path = format!("{}?{}", endpoints::API_LEAKS, query.join("&"));
+    let path = path.trim_end_matches('?');
+    let wait = args.watch.unwrap_or(Duration::ZERO);
+    let client = loader.client().clone();
+    let asked = waiting(&mut loader.progress, wait, || client.get(endpoint, path, wait));
+    let answer = match asked {
+        Ok(answer) => answer,
+        Err(e) => return Err(why_not(&client, endpoint, path, &e)),
+    };
+    serde_json::from_slice(&answer.body).map_err(|e| {
+        Error::failed(
+            format!("{} answered with something else than a verdict: {e}", endpoint.url(path)),
+            "is it a service with diag in it, of this version? `diag-cli doctor` tells",
+        )
+    })
+}
+
+/// A service without diag in it says 404, which alone would send people the wrong way.
+fn why_not(
+    client: &crate::http::Client,
+    endpoint: &Endpoint,
+    path: &str,
+    e: &crate::http::FetchError,
+) -> Error {
+    if let Ok(Remote::Foreign { .. }) = remote::identify(client, endpoint) {
+        return Error::failed(
+            format!("{endpoint} has no leak verdicts: it is not a service with diag in it"),
+            format!(
+                "take profiles with `diag-cli capture {endpoint} -o captures`, then `diag-cli leaks captures`"
+            ),
+        );
+    }
+    e.explain(endpoint, path, client.has_credentials(endpoint))
+}
+
+/// Runs `work` and counts the time on the terminal meanwhile.
+fn waiting<R: Send>(progress: &mut Progress, wait: Duration, work: impl FnOnce() -> R + Send) -> R {
+    if wait.is_zero() {
+        return work();
+    }
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let ticker = scope.spawn(|| {
+            let start = Instant::now();
+            while !done.load(Ordering::Relaxed) {
+                let passed = start.elapsed().as_secs().min(wait.as_secs());
+                progress.step(&format!("watching … {passed} of {} s", wait.as_secs()));
+                std::thread::park_timeout(Duration::from_millis(500));
+            }
+        });
+        let result = work();
+        done.store(true, Ordering::Relaxed);
+        ticker.thread().unpark();
+        result
+    })
+}
+
+fn captured(loader: &mut Loader, targets: &[Target], args: &LeaksArgs) -> Result<Report> {
+    let mut notes = Vec::new();
+    let (files, name) = match targets {
+        [Target::Dir(dir)] => {
+            let (all, others) = captures::comparable(captures::list(dir)?);
+            if others > 0 {
+                notes.push(format!(
+                    "the process restarted: {others} captures of earlier processes in {} are left out",
+                    dir.display()
+                ));
+            }
+            let files: Vec<Target> =
+                spread(&all, MOST_CAPTURES).into_iter().map(|c| Target::File(c.path)).collect();
+            (files, dir.display().to_string())
+        }
+        files => (files.to_vec(), args.targets.join(" ")),
+    };
+    if files.len() < 2 {
+        return Err(Error::failed(
+            format!("{name}: one capture cannot be judged"),
+            "give a directory with two or more captures of one process, or a live service",
+        ));
+    }
+    let loaded = loader.all(&files)?;
+    loader.progress.step("judging …");
+    let profiles: Vec<_> = loaded.iter().map(|l| &l.profile).collect();
+    let mut options = leak::Options::default();
+    options.maturity = args.maturity;
+    options.target = name.clone();
+    let mut report = leak::judge_captures(&profiles, &options).map_err(|e| profile_error(&name, &e))?;
+    report.reasons.extend(notes);
+    Ok(report)
+}
