@@ -50,7 +50,9 @@ impl Window {
         let last = censuses.len().checked_sub(1)?;
         let (from_ns, to_ns) = (censuses.get(first)?.at_ns, censuses.get(last)?.at_ns);
         let half = from_ns + (to_ns - from_ns) / 2;
-        let middle = censuses.partition_point(|c| c.at_ns < half);
+        let after = censuses.partition_point(|c| c.at_ns < half);
+        let distance = |census: &usize| censuses.get(*census).map_or(i64::MAX, |c| (c.at_ns - half).abs());
+        let middle = [after.saturating_sub(1), after].into_iter().min_by_key(distance).unwrap_or(after);
         let between = (first < middle && middle < last).then_some(middle);
         let middle_ns = between.and_then(|m| censuses.get(m)).map_or(half, |c| c.at_ns);
         (from_ns < to_ns).then_some(Self {
@@ -78,6 +80,8 @@ pub(super) struct Flow {
     pub(super) lost: Tally,
     /// The same for the halves of the window.
     pub(super) halves: [(u32, u32); 2],
+    /// Length of the second half by that of the first.
+    pub(super) halves_ratio: f64,
     /// See the module; at least 1.
     pub(super) load_ratio: f64,
     /// Index of dispersion; at least 1.
@@ -174,7 +178,7 @@ impl Flow {
         (net, net - 1.645 * variance.sqrt())
     }
 
-    /// How growth goes on: 1 + log2 of the second half's net by the first's, with its standard error. 1 is linear; a
+    /// How growth goes on: 1 + log2 of the second half's net rate by the first's, with its standard error. 1 is linear; a
     /// logarithm or a cache that fills up is below.
     pub(super) fn exponent(&self) -> (f64, f64) {
         let net = |(gained, lost): (u32, u32)| f64::from(gained) - f64::from(lost);
@@ -188,7 +192,10 @@ impl Flow {
         }
         let count = |(gained, lost): (u32, u32)| f64::from(gained + lost);
         let variance = count(first) / (n1 * n1) + count(second) / (n2 * n2);
-        (1.0 + (n2 / n1).log2(), (variance * self.dispersion).sqrt() / std::f64::consts::LN_2)
+        (
+            1.0 + (n2 / n1 / self.halves_ratio).log2(),
+            (variance * self.dispersion).sqrt() / std::f64::consts::LN_2,
+        )
     }
 }
 
@@ -213,6 +220,8 @@ impl Sums {
             gained: self.gained,
             lost: self.lost,
             halves: self.halves,
+            halves_ratio: (window.to_ns - window.middle_ns) as f64
+                / ((window.middle_ns - window.from_ns) as f64).max(1.0),
             load_ratio,
             dispersion,
             p,

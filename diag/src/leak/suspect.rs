@@ -122,7 +122,7 @@ fn cases<'a>(
 
 impl Case<'_> {
     fn verdict(&self, warming: bool, cap: Option<u64>, live: i64) -> (SuspectVerdict, String) {
-        let count = |n: u32, what: &str| format!("{n} sample{} {what}", if n == 1 { "" } else { "s" });
+        let count = |n: u32, what: &str| format!("{n} {what}");
         if let Some(cap) = cap.filter(|cap| u64::try_from(live).unwrap_or(0) <= *cap) {
             return (
                 SuspectVerdict::Saturating,
@@ -141,30 +141,30 @@ impl Case<'_> {
         }
         let (exponent, error) = self.flow.exponent();
         let facts = format!(
-            "in the last {} {} and {}",
+            "in the last {} {}, {}",
             units::nanoseconds((self.window.seconds() * 1e9) as i64),
-            count(self.flow.gained.samples, "came of age and are alive"),
-            count(self.flow.lost.samples, "of those that were there before died"),
+            count(self.flow.gained.samples, "samples came of age and live on"),
+            count(self.flow.lost.samples, "older than that died"),
         );
         if exponent + Z_95 * error <= LEVELS_OFF {
             return (
                 SuspectVerdict::Saturating,
-                format!("{facts}, but growth slows down (exponent {exponent:.1})"),
+                format!("{facts}; but growth slows down (exponent {exponent:.1})"),
             );
         }
         if self.flow.spread < SPREAD {
             return (
                 SuspectVerdict::UnboundedSoFar,
-                format!("{facts}, but the living were born in a part of that time only"),
+                format!("{facts}; but the living were born in a part of that time only"),
             );
         }
         if warming {
             return (
                 SuspectVerdict::UnboundedSoFar,
-                format!("{facts}, but the process is too young to tell a leak from a cache that fills"),
+                format!("{facts}; but the process is too young to tell a leak from a cache that fills"),
             );
         }
-        (SuspectVerdict::Leak, format!("{facts}, and it goes on (exponent {exponent:.1})"))
+        (SuspectVerdict::Leak, format!("{facts}; growth goes on (exponent {exponent:.1})"))
     }
 
     fn into_suspect(
