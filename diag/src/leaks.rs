@@ -166,16 +166,19 @@ fn judge(diag: &Diag, heap: &Heap, cohorts: &Cohorts, options: &LeakOptions) -> 
     let stacks = stacks_by_number(&profile);
     let stats = heap.stats();
     let target = options.target.clone().unwrap_or_else(|| format!("http://{}", diag.config().listen));
-    let mut judged = leak::Options::default();
-    judged.maturity = options.maturity;
-    judged.period_bytes = stats.sample_period_bytes;
-    judged.process_start_ns = Some(0);
-    judged.losses = stats.losses;
-    judged.target = target;
     #[cfg(feature = "memory")]
-    {
-        judged.limit = memory_limit(diag);
-    }
+    let limit = memory_limit(diag);
+    #[cfg(not(feature = "memory"))]
+    let limit = None;
+    let judged = leak::Options {
+        maturity: options.maturity,
+        period_bytes: stats.sample_period_bytes,
+        process_start_ns: Some(0),
+        losses: stats.losses,
+        target,
+        limit,
+        declared: Vec::new(),
+    };
     let mut report =
         leak::judge(cohorts, Stacks { profile: &profile, of_row: &|row| stacks.get(&row).copied() }, &judged);
     if !stats.active {

@@ -20,6 +20,9 @@ pub(super) struct Group<'a> {
     pub(super) rows: Vec<&'a Row>,
 }
 
+/// Rows with their numbers, by caller.
+type Callers<'a> = BTreeMap<String, Vec<(u32, &'a Row)>>;
+
 /// The groups in order of their names.
 pub(super) fn groups<'a>(
     cohorts: &'a Cohorts,
@@ -27,7 +30,7 @@ pub(super) fn groups<'a>(
     stack_of: impl Fn(u32) -> Option<StackId>,
 ) -> Vec<Group<'a>> {
     let classes = FrameClasses::new(profile);
-    let mut sites: BTreeMap<String, BTreeMap<String, Vec<(u32, &Row)>>> = BTreeMap::new();
+    let mut sites: BTreeMap<String, Callers<'a>> = BTreeMap::new();
     for (key, row) in cohorts.rows() {
         let (site, caller) = match stack_of(key) {
             Some(stack) => place(profile, &classes, stack),

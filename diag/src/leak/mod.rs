@@ -35,8 +35,12 @@ use flow::{Flow, Window};
 use groups::{Group, groups};
 pub use report::{Report, SCHEMA, Suspect, SuspectVerdict, Verdict};
 
-/// Expected share of processes told of a leak that has none; shared out over groups and windows.
-const ALPHA: f64 = 0.02;
+/// Nominal share of processes told of a leak that have none; shared out over groups and windows. What a process must get
+/// past besides (dispersion, load ratio of at least 1, spread, exponent) makes it far less: 0 of 300 processes of 1,000
+/// stacks in the simulation, at which a leak of 24 periods is found in 96 % of them (2026-11-21).
+const ALPHA: f64 = 0.1;
+/// Nobody is accused above this p, however few groups there are: some 12 samples, none of them lost.
+const P_LIMIT: f64 = 3e-4;
 /// A window shorter than so many ages of maturity is too short.
 const MATURITIES_A_WINDOW: i64 = 4;
 /// Least maturity in cells of the grid.
@@ -231,7 +235,7 @@ fn discoveries(flows: &[Flow], alpha: f64) -> Vec<(usize, f64)> {
         q = q.min(p * tests / (rank as f64 + 1.0));
         with_q.push((*group, q));
     }
-    with_q.retain(|(_, q)| *q <= alpha);
+    with_q.retain(|(group, q)| *q <= alpha && flows.get(*group).is_some_and(|f| f.p <= P_LIMIT));
     with_q.reverse();
     with_q
 }

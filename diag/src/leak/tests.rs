@@ -1,8 +1,255 @@
+//! Cases that a verdict must get right, one by one; rates of error are simulated in `simulation`.
+
+use super::simulation::{Births, Lifetime, PERIOD, Population, Process, S, judge_cohorts};
 use super::*;
-use crate::leak::simulation::{Births, Lifetime, Population, Random};
+use crate::profile::cohorts::{Census, Tally};
+
+const UNTIL: f64 = 3600.0;
+
+fn leak(rate: f64) -> Population {
+    Population { births: Births::Steady(rate), lifetime: Lifetime::Leak { share: 1.0, mean: 1.0 } }
+}
+
+fn steady(rate: f64, mean: f64) -> Population {
+    Population { births: Births::Steady(rate), lifetime: Lifetime::Exponential(mean) }
+}
+
+/// Level sites, so that one that grows stands out.
+fn rest() -> Vec<Population> {
+    (0..10).map(|i| steady(0.1, 100.0 + 20.0 * f64::from(i))).collect()
+}
+
+fn with(populations: &[Population]) -> Vec<Population> {
+    let mut all = rest();
+    all.extend_from_slice(populations);
+    all
+}
+
+fn leaks(report: &Report) -> Vec<&str> {
+    let leaks = report.suspects.iter().filter(|s| s.verdict == SuspectVerdict::Leak);
+    leaks.map(|s| s.site.as_str()).collect()
+}
+
+fn options() -> Options {
+    Options { period_bytes: PERIOD as u64, process_start_ns: Some(0), ..Options::default() }
+}
 
 #[test]
-fn placeholder() {
-    let _ = (Random(1).unit(), Births::Steady(1.0), Lifetime::Ttl(1.0));
-    let _: Option<Population> = None;
+fn two_leaks_at_once_are_both_named_the_faster_first() {
+    let report = Process::new(&with(&[leak(0.03), leak(0.1)]), UNTIL, 1).judge(0.0, 64.0);
+    assert_eq!(leaks(&report), ["stack11", "stack10"]);
+    let first = &report.suspects[0];
+    let truth = 0.1 * 3600.0 * PERIOD;
+    assert!(first.bytes_per_hour_low < truth && truth < first.bytes_per_hour * 1.3, "{first:?}");
+    assert!((first.growth_exponent - 1.0).abs() < 0.4 && first.generations == 16, "{first:?}");
+    assert!((first.age_p50_s - UNTIL / 2.0).abs() < 300.0, "{first:?}");
+    assert_eq!(report.verdict, Verdict::Leak);
+}
+
+#[test]
+fn a_leak_beside_churn_in_the_same_stack_is_found() {
+    let population =
+        Population { births: Births::Steady(0.3), lifetime: Lifetime::Leak { share: 0.1, mean: 60.0 } };
+    let report = Process::new(&with(&[population]), UNTIL, 2).judge(0.0, 64.0);
+    assert_eq!(leaks(&report), ["stack10"]);
+}
+
+#[test]
+fn a_leak_that_begins_late_is_named_once_there_is_time_before_it() {
+    let late = Population { births: Births::From { rate: 0.1, at: 1500.0 }, ..leak(0.1) };
+    let report = Process::new(&with(&[late]), 4.0 * UNTIL, 3).judge(0.0, 64.0);
+    assert_eq!(leaks(&report), ["stack10"]);
+}
+
+#[test]
+fn an_honest_population_that_begins_late_is_not_accused() {
+    for seed in 0..20 {
+        let late = Population { births: Births::From { rate: 0.3, at: 2000.0 }, ..steady(0.3, 300.0) };
+        let report = Process::new(&with(&[late]), UNTIL, seed).judge(0.0, 64.0);
+        assert_eq!(leaks(&report), [""; 0], "seed {seed}: {report:?}");
+    }
+}
+
+#[test]
+fn a_leak_is_found_while_load_doubles() {
+    let doubling = Population { births: Births::Doubling { rate: 0.05, at: 1800.0 }, ..leak(0.05) };
+    let report = Process::new(&with(&[doubling]), 2.0 * UNTIL, 4).judge(0.0, 64.0);
+    assert_eq!(leaks(&report), ["stack10"]);
+}
+
+#[test]
+fn a_cache_that_fills_over_half_the_watch_is_told_from_a_leak() {
+    let runs = 200;
+    let told = (0..runs).filter(|seed| {
+        // 128 MiB: 256 samples, full after half of the time.
+        let cache =
+            Population { births: Births::Steady(256.0 / (UNTIL / 2.0)), lifetime: Lifetime::Bounded(256) };
+        leaks(&Process::new(&with(&[cache]), UNTIL, *seed).judge(0.0, 64.0)).is_empty()
+    });
+    let told = told.count();
+    assert!(told * 100 >= 99 * runs as usize, "{told} of {runs}");
+}
+
+#[test]
+fn a_watch_of_an_old_process_uses_all_of_its_time() {
+    let process = Process::new(&with(&[leak(0.1)]), 7200.0, 5);
+    // The last ten minutes.
+    let report = process.judge(6600.0, 64.0);
+    assert_eq!(leaks(&report), ["stack10"]);
+    assert!((report.window_s - 600.0).abs() < 20.0, "{report:?}");
+    for seed in 0..20 {
+        let innocent = Process::new(&with(&[steady(0.2, 1000.0)]), 7200.0, seed).judge(6600.0, 64.0);
+        assert_eq!(leaks(&innocent), [""; 0], "seed {seed}: {innocent:?}");
+    }
+}
+
+#[test]
+fn a_watch_in_which_load_is_higher_than_before_accuses_nobody() {
+    for seed in 0..20 {
+        let rising = |rate, mean| Population {
+            births: Births::Doubling { rate, at: 6600.0 },
+            lifetime: Lifetime::Exponential(mean),
+        };
+        let all: Vec<Population> = (0..10).map(|i| rising(0.3, 60.0 + 30.0 * f64::from(i))).collect();
+        let report = Process::new(&all, 7200.0, seed).judge(6600.0, 64.0);
+        assert_eq!(leaks(&report), [""; 0], "seed {seed}: {:?}", report.suspects.first());
+    }
+}
+
+/// Eight times as many samples from some moment on, each for an eighth of the bytes.
+#[test]
+fn a_change_of_the_sampling_rate_accuses_nobody() {
+    for seed in 0..20 {
+        let faster = |rate, mean| Population {
+            births: Births::Shifted { rate, factor: 8.0, at: 1800.0 },
+            lifetime: Lifetime::Exponential(mean),
+        };
+        let all: Vec<Population> = (0..10).map(|i| faster(0.05, 100.0 + 50.0 * f64::from(i))).collect();
+        let report = Process::new(&all, UNTIL, seed).judge(0.0, 64.0);
+        assert_eq!(leaks(&report), [""; 0], "seed {seed}: {:?}", report.suspects.first());
+    }
+}
+
+#[test]
+fn a_young_process_is_told_so_and_nobody_is_accused() {
+    // All caches fill, in half a minute.
+    let filling = [steady(5.0, 1e9), steady(3.0, 1e9)];
+    let report = Process::new(&filling, 30.0, 6).judge(0.0, 60.0);
+    assert_eq!(report.verdict, Verdict::NotEnoughEvidence, "{report:?}");
+    assert_eq!(leaks(&report), [""; 0]);
+    assert!(report.reasons.iter().any(|r| r.contains("30 s old")), "{:?}", report.reasons);
+    // And in some minutes, when more grows than is level.
+    let report = Process::new(&filling, 300.0, 6).judge(0.0, 64.0);
+    assert_eq!(report.verdict, Verdict::NotEnoughEvidence, "{report:?}");
+    assert!(report.reasons.iter().any(|r| r.contains("young")), "{:?}", report.reasons);
+}
+
+#[test]
+fn a_declared_cap_is_believed_until_it_is_exceeded() {
+    let process = Process::new(&with(&[leak(0.1)]), UNTIL, 7);
+    let cohorts = process.cohorts(0.0, UNTIL / 64.0);
+    let capped = |cap_bytes| {
+        let declared =
+            vec![Declared { name: "Stack10".into(), cap_bytes: Some(cap_bytes), ..Declared::default() }];
+        judge_cohorts(&cohorts, &process.profile(), &Options { declared, ..options() })
+    };
+    let below = capped(1 << 40);
+    assert_eq!(below.suspects[0].verdict, SuspectVerdict::Saturating);
+    assert_eq!(below.verdict, Verdict::NoLeak);
+    assert!(below.suspects[0].evidence.contains("declared"), "{}", below.suspects[0].evidence);
+    assert_eq!(capped(1 << 20).verdict, Verdict::Leak);
+}
+
+#[test]
+fn time_to_the_limit_is_told() {
+    let process = Process::new(&with(&[leak(0.1)]), UNTIL, 8);
+    let limit = Some((1u64 << 30, 1u64 << 29));
+    let options = Options { limit, ..options() };
+    let report = judge_cohorts(&process.cohorts(0.0, UNTIL / 64.0), &process.profile(), &options);
+    let expected = (1u64 << 29) as f64 / (0.1 * PERIOD);
+    let told = report.suspects[0].seconds_to_limit.unwrap();
+    assert!((told / expected - 1.0).abs() < 0.3, "{told} s, expected {expected}");
+}
+
+#[test]
+fn one_container_that_doubles_is_one_sample_and_is_found() {
+    // 1 MiB at 64 s, 2 MiB at 128 s and so on, against one that was built at the start and one that stopped.
+    let until = 3600;
+    let mut cohorts = Cohorts::new(0, 30 * S, 1 << 30);
+    for at in (0..=until).step_by(30) {
+        let mut taking = cohorts.census(Census { at_ns: at * S, ..Census::default() }).unwrap();
+        let mut block = |row, born: i64, size: u64| {
+            if size > 0 {
+                taking.object(row, born * S, size, Tally::of(1.0, size as f64));
+            }
+        };
+        let doubled = |at: i64| if at < 64 { 0 } else { 1u64 << (20 + (at / 64).ilog2()) };
+        block(0, 60, doubled(at));
+        block(1, 1, 1 << 26);
+        block(2, 60, doubled(at.min(600)));
+        taking.finish();
+    }
+    let process = Process { stacks: vec![Vec::new(); 3], until: until as f64 };
+    let report = judge_cohorts(&cohorts, &process.profile(), &options());
+    assert_eq!(leaks(&report), ["stack0"], "{report:#?}");
+    assert!(report.suspects[0].evidence.contains("doubled"), "{}", report.suspects[0].evidence);
+}
+
+#[test]
+fn nothing_watched_and_nothing_alive_are_not_evidence() {
+    let empty = Cohorts::new(0, S, 1 << 20);
+    let process = Process { stacks: Vec::new(), until: 0.0 };
+    let report = judge_cohorts(&empty, &process.profile(), &options());
+    assert_eq!(report.verdict, Verdict::NotEnoughEvidence);
+    assert!(!report.reasons.is_empty());
+
+    let idle = Process { stacks: vec![Vec::new()], until: 600.0 };
+    let report = idle.judge(0.0, 64.0);
+    assert_eq!(report.verdict, Verdict::NotEnoughEvidence, "{report:?}");
+    assert!(report.reasons.iter().any(|r| r.contains("no sampled object")), "{:?}", report.reasons);
+
+    let short = Process::new(&rest(), 5.0, 9).judge(0.0, 10.0);
+    assert_eq!(short.verdict, Verdict::NotEnoughEvidence);
+    assert!(short.reasons.iter().any(|r| r.contains("too short")), "{:?}", short.reasons);
+}
+
+#[test]
+fn what_could_have_been_found_is_told() {
+    let report = Process::new(&rest(), UNTIL, 10).judge(0.0, 64.0);
+    assert_eq!(report.verdict, Verdict::NoLeak, "{report:?}");
+    // 24 periods in the half hour that is judged.
+    let expected = 48.0 * PERIOD;
+    assert!((report.minimum_detectable_bytes_per_hour / expected - 1.0).abs() < 0.1, "{report:?}");
+    let text = report.to_string();
+    assert!(text.starts_with("no leak found") && text.contains("24.0 MiB/h"), "{text}");
+}
+
+#[test]
+fn the_report_survives_json() {
+    let report = Process::new(&with(&[leak(0.1)]), UNTIL, 11).judge(0.0, 64.0);
+    let json = serde_json::to_string(&report).unwrap();
+    assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+    assert!(json.starts_with(r#"{"schema":"diag.leaks/1","verdict":"leak""#), "{json}");
+}
+
+#[test]
+fn work_is_counted_into_the_growth() {
+    let process = Process::new(&with(&[leak(0.1)]), UNTIL, 12);
+    let mut cohorts = Cohorts::new(0, 60 * S, 1 << 30);
+    for minute in 0..=60 {
+        let at = f64::from(minute) * 60.0;
+        let census =
+            Census { at_ns: (at * 1e9) as i64, work_units: minute as u64 * 600, ..Census::default() };
+        let mut taking = cohorts.census(census).unwrap();
+        for (row, lives) in process.stacks.iter().enumerate() {
+            for (born, _) in lives.iter().filter(|(born, died)| *born <= at && at < *died) {
+                taking.object(row as u32, (born * 1e9) as i64, 64, Tally::of(1.0, PERIOD));
+            }
+        }
+        taking.finish();
+    }
+    let report = judge_cohorts(&cohorts, &process.profile(), &options());
+    let each = report.suspects[0].bytes_per_work_unit.unwrap();
+    // Ten units a second.
+    assert!((each / (PERIOD * 0.01) - 1.0).abs() < 0.3, "{each}");
 }

@@ -7,4 +7,4 @@ mod population;
 mod rivals;
 mod tests;
 
-pub(super) use population::{Births, Lifetime, Population, Random};
+pub(super) use population::{Births, Lifetime, PERIOD, Population, Process, S, judge_cohorts};

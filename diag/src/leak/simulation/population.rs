@@ -41,6 +41,8 @@ pub(crate) enum Births {
     Batched { rate: f64, size: u32 },
     /// `rate` until the time, twice as many after.
     Doubling { rate: f64, at: f64 },
+    /// `rate` until the time, `factor` times as many after.
+    Shifted { rate: f64, factor: f64, at: f64 },
     /// Between nothing and twice the rate, with a period.
     Wave { rate: f64, period: f64 },
     /// Steady, but only from a time on.
@@ -130,7 +132,10 @@ impl Births {
             Self::Steady(rate) => thinned(random, rate, &|_| rate, 1),
             Self::Batched { rate, size } => thinned(random, rate, &|_| rate, size),
             Self::Doubling { rate, at } => {
-                thinned(random, 2.0 * rate, &|t| if t < at { rate } else { 2.0 * rate }, 1);
+                return Self::Shifted { rate, factor: 2.0, at }.times(until, random);
+            }
+            Self::Shifted { rate, factor, at } => {
+                thinned(random, factor * rate, &|t| if t < at { rate } else { factor * rate }, 1);
             }
             Self::Wave { rate, period } => {
                 let wave = |t: f64| rate * (1.0 + (t / period * std::f64::consts::TAU).sin());
