@@ -26,7 +26,8 @@
 //!
 //! - `heap` (default): [`Allocator`], the heap collector, [`Diag`]. Linux on x86-64 (tested) and aarch64.
 //! - `memory` (default): the waterline.
-//! - `symbols` (default): names. Without any feature, what is left is [`profile`].
+//! - `symbols` (default): names. Without any feature, what is left is [`profile`] and [`work()`].
+//! - `tower`: `WorkLayer`, which counts the requests of a tower service (axum, tonic) as work.
 //!
 //! # Variables
 //!
@@ -72,6 +73,8 @@ pub use face::{Builder, Diag, Error, Status};
 pub use leaks::{LeakOptions, LeakWatch};
 #[cfg(feature = "heap")]
 pub use sys::thread::Unprofiled;
+#[cfg(feature = "tower")]
+pub use work::{Counted, CountedFuture, WorkLayer};
 pub use work::{total as work_total, work};
 #[cfg(feature = "heap")]
 pub use worker::CaptureStats;

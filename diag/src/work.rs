@@ -4,8 +4,16 @@
 //! thread takes its shard at its first count and keeps it. Counting neither allocates nor locks, needs no start, and may
 //! stand anywhere, destructors of thread-locals included. A forked child goes on from its parent's count.
 
+#[cfg(feature = "tower")]
+mod layer;
+#[cfg(test)]
+mod tests;
+
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+#[cfg(feature = "tower")]
+pub use layer::{Counted, CountedFuture, WorkLayer};
 
 /// A power of two.
 const SHARDS: usize = 16;
@@ -45,6 +53,3 @@ pub fn work(n: u64) {
 pub fn total() -> u64 {
     COUNTS.iter().fold(0, |sum, count| sum.wrapping_add(count.0.load(Ordering::Relaxed)))
 }
-
-#[cfg(test)]
-mod tests;

@@ -60,6 +60,7 @@ impl<F: Feature> Service<F> {
         let request = Request::parse(raw)?;
         let reply = self.shop.handle(&request);
         self.feature.on_request(&request, &reply);
+        diag::work(1);
         Some(reply)
     }
 }

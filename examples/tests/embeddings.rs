@@ -77,6 +77,27 @@ fn axum_service() {
 }
 
 #[test]
+fn axum_counts_its_requests_as_work() {
+    let mut running = start(env!("CARGO_BIN_EXE_embed_axum"), &[], None);
+    let addr = address(&mut running);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let metrics = String::from_utf8(get(&addr, "/metrics")).expect("text");
+        let units =
+            metrics.lines().find_map(|l| l.strip_prefix("diag_work_units_total ")).expect("the counter");
+        let units: u64 = units.parse().expect("a number");
+        let served = String::from_utf8(get(&addr, "/served")).expect("text");
+        let served: u64 = served.trim().parse().expect("a number");
+        assert!(units <= served, "{units} units, {served} requests: something else counts as work");
+        if units >= 20 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{units} units of {served} requests");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
 fn threads_without_a_runtime() {
     heap_names_the_catalogue(env!("CARGO_BIN_EXE_embed_threads"));
 }

@@ -60,6 +60,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         .route("/uploads/{name}", post(answer))
         .route("/prices/{item}/follow", get(answer))
         .route("/reports/{month}", get(answer))
+        .layer(diag::WorkLayer::new())
         .route("/served", get(served));
     let app = app.merge(diag_server::router(&diag));
 

@@ -43,6 +43,7 @@ pub fn router(diag: &diag::Diag) -> Router<App> {
         .route("/uploads/{name}", post(answer))
         .route("/prices/{item}/follow", get(answer))
         .route("/reports/{month}", get(answer))
+        .layer(diag::WorkLayer::new())
         .merge(diag_server::router(diag))
 }
 
