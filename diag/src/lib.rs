@@ -27,6 +27,7 @@
 //! - `heap` (default): [`Allocator`], the heap collector, [`Diag`]. Linux on x86-64 (tested) and aarch64.
 //! - `memory` (default): the waterline.
 //! - `symbols` (default): names. Without any feature, what is left is [`profile`] and [`work()`].
+//! - `tracing`: `SpanLayer`, which labels live samples with the span, route and fields they were allocated in.
 //! - `tower`: `WorkLayer`, which counts the requests of a tower service (axum, tonic) as work.
 //!
 //! # Variables
@@ -44,6 +45,8 @@
 mod allocator;
 #[cfg(feature = "heap")]
 mod config;
+#[cfg(feature = "heap")]
+mod context;
 pub mod endpoints;
 #[cfg(feature = "heap")]
 mod face;
@@ -67,6 +70,8 @@ mod worker;
 pub use allocator::Allocator;
 #[cfg(feature = "heap")]
 pub use config::{Config, Problem};
+#[cfg(feature = "tracing")]
+pub use context::SpanLayer;
 #[cfg(feature = "heap")]
 pub use face::{Builder, Diag, Error, Status};
 #[cfg(feature = "heap")]

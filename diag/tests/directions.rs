@@ -19,8 +19,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("endpoints", &[]),
     // Counts for itself.
     ("work", &[]),
+    // What the host says of itself.
+    ("context", &["sys"]),
     // Collectors.
-    ("heap", &["profile", "sys", "config", "work"]),
+    ("heap", &["profile", "sys", "config", "context", "work"]),
     ("cpu", &["profile", "sys", "config"]),
     ("tasks", &["profile", "sys", "config"]),
     ("recorder", &["profile", "sys", "config"]),

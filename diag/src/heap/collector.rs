@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use super::live::{Inserted, LiveObject, LiveTable};
 use super::sites::Sites;
 use super::threads::ThreadNames;
+use crate::context;
 use crate::profile::sampling::weight;
 use crate::sys::fork::ForkSafe;
 use crate::sys::hooks::{SampleSink, SampledAllocation};
@@ -207,6 +208,7 @@ impl SampleSink for Collector {
             born_work: previous.map_or(born_work, |p| p.born_work),
             site,
             thread: self.threads.of_in_handler(sample.thread),
+            context: previous.map_or_else(|| sample.thread.context.get(), |p| p.context),
             realloc_chain: previous.map_or(0, |p| p.realloc_chain.saturating_add(1)),
             ..LiveObject::default()
         };
@@ -241,6 +243,8 @@ impl Collector {
 
 impl ForkSafe for Collector {
     fn before_fork(&self) {
+        // First: whoever holds it may be allocating, and wait for one of the others.
+        context::TABLE.acquire();
         self.sites.acquire_all();
         self.threads.acquire();
         self.live.acquire_all();
@@ -256,6 +260,7 @@ impl ForkSafe for Collector {
         self.live.release_all();
         self.threads.release();
         self.sites.release_all();
+        context::TABLE.release();
     }
 }
 
@@ -266,6 +271,7 @@ impl Collector {
         [
             ("live_table_full", of(&self.live_table_full)),
             ("site_table_full", of(&self.site_table_full)),
+            ("context_table_full", context::TABLE.without_place()),
             ("truncated_stacks", of(&hooks::LOSSES.truncated_stacks)),
             ("unwind_errors", of(&hooks::LOSSES.unwind_errors)),
             ("no_stack_bounds", of(&hooks::LOSSES.no_stack_bounds)),

@@ -35,11 +35,16 @@ zeroed_struct! {
         pub(crate) site: u32,
         /// Position in the table of thread names.
         pub(crate) thread: u32,
-        /// Reallocations that led here.
-        pub(crate) realloc_chain: u32,
-        pub(crate) pending_frees: u32,
+        /// Number of the context (span, route) of the birth. Of the first block, for a chain of reallocations.
+        pub(crate) context: u32,
+        /// Reallocations that led here, 65,535 at most.
+        pub(crate) realloc_chain: u16,
+        pub(crate) pending_frees: u16,
     }
 }
+
+/// A cache line each.
+const _: () = assert!(size_of::<LiveObject>() == 64);
 
 const SHARDS: usize = 64;
 /// Room a shard has beyond its even share.

@@ -42,8 +42,9 @@ enum Source {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct SnapshotOptions {
-    /// One sample a live sampled object, labelled `age` (bucket), `born_at` (unix nanoseconds), `thread`, and
-    /// `realloc_chain` when it grew out of others.
+    /// One sample a live sampled object, labelled `age` (bucket), `born_at` (unix nanoseconds), `thread`,
+    /// `realloc_chain` when it grew out of others, and with a `SpanLayer` at work `span`, `route` and the chosen fields.
+    /// Without ages rows carry none of them, to stay few.
     pub ages: bool,
 }
 

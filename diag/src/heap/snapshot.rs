@@ -4,9 +4,12 @@
 //! size, with the size in the numeric label `bytes`, as Go's runtime writes them: sampling intervals can be computed from
 //! the file alone.
 
+use std::sync::Arc;
+
 use super::collector::Collector;
 use super::live::LiveObject;
 use super::sites::Site;
+use crate::context::{self, Context};
 use crate::profile::cohorts::{STARTED_COMMENT, TAKEN_COMMENT, WORK_COMMENT};
 use crate::profile::sampling::Weight;
 use crate::profile::{
@@ -42,7 +45,7 @@ pub(crate) fn take(collector: &Collector, ages: bool) -> Result<Profile, Profile
     let mut in_use = vec![Weight { objects: 0.0, bytes: 0.0 }; collector.sites.len()];
     if ages {
         let threads: Vec<StrId> = collector.threads.all().iter().map(|name| rows.builder.str(name)).collect();
-        let labels = AgeLabels::new(&mut rows.builder, threads);
+        let mut labels = AgeLabels::new(&mut rows.builder, threads);
         // Reproducible for the same heap.
         live.sort_unstable_by_key(|o| (o.site, o.born_ns, o.address));
         for object in &live {
@@ -240,10 +243,17 @@ struct AgeLabels {
     threads: Vec<StrId>,
     realloc_chain: StrId,
     count: StrId,
+    span: StrId,
+    /// By number, and what was made of them so far.
+    contexts: Vec<Option<Arc<Context>>>,
+    context_labels: Vec<Option<Box<[Label]>>>,
+    scratch: Vec<Label>,
 }
 
 impl AgeLabels {
+    /// Contexts are read here: after the objects were copied, so that each number is known.
     fn new(builder: &mut ProfileBuilder, threads: Vec<StrId>) -> Self {
+        let contexts = context::TABLE.all();
         let mut buckets: Vec<StrId> = AGES.iter().map(|(_, name)| builder.str(name)).collect();
         buckets.push(builder.str(OLDEST));
         Self {
@@ -255,10 +265,14 @@ impl AgeLabels {
             threads,
             realloc_chain: builder.str("realloc_chain"),
             count: builder.str("count"),
+            span: builder.str("span"),
+            context_labels: vec![None; contexts.len()],
+            contexts,
+            scratch: Vec::new(),
         }
     }
 
-    fn of(&self, rows: &mut Rows<'_>, object: &LiveObject, now: &Now) -> LabelSetId {
+    fn of(&mut self, rows: &mut Rows<'_>, object: &LiveObject, now: &Now) -> LabelSetId {
         let age_ns = now.ns.saturating_sub(object.born_ns);
         let bucket =
             AGES.iter().position(|(limit_s, _)| age_ns < limit_s * 1_000_000_000).unwrap_or(AGES.len());
@@ -266,17 +280,31 @@ impl AgeLabels {
         let born_unix_ns = (now.started_unix_ns + object.born_ns) as i64;
         let bucket = self.buckets.get(bucket).copied().unwrap_or(StrId::EMPTY);
         let thread = self.threads.get(object.thread as usize).copied().unwrap_or(StrId::EMPTY);
-        let mut labels = [
+        self.scratch.clear();
+        self.scratch.extend([
             rows.size(object.usable_size),
             Label { key: self.age, value: LabelValue::Str(bucket) },
             Label { key: self.born_at, value: LabelValue::Num(born_unix_ns, self.nanoseconds) },
             Label { key: self.thread, value: LabelValue::Str(thread) },
-            Label {
-                key: self.realloc_chain,
-                value: LabelValue::Num(i64::from(object.realloc_chain), self.count),
-            },
-        ];
-        let len = if object.realloc_chain == 0 { labels.len() - 1 } else { labels.len() };
-        rows.builder.labels(labels.get_mut(..len).unwrap_or_default())
+        ]);
+        if object.realloc_chain > 0 {
+            let value = LabelValue::Num(i64::from(object.realloc_chain), self.count);
+            self.scratch.push(Label { key: self.realloc_chain, value });
+        }
+        self.add_context(&mut rows.builder, object.context);
+        rows.builder.labels(&self.scratch)
+    }
+
+    fn add_context(&mut self, builder: &mut ProfileBuilder, number: u32) {
+        let Some(Some(context)) = self.contexts.get(number as usize) else { return };
+        let Some(known) = self.context_labels.get_mut(number as usize) else { return };
+        let labels = known.get_or_insert_with(|| {
+            let mut text = |s: &str| builder.str(s);
+            let span = Label { key: self.span, value: LabelValue::Str(text(context.span)) };
+            let others = context.labels.iter();
+            let others = others.map(|(k, v)| Label { key: text(k), value: LabelValue::Str(text(v)) });
+            std::iter::once(span).chain(others).collect()
+        });
+        self.scratch.extend_from_slice(labels);
     }
 }

@@ -17,6 +17,8 @@ pub(crate) unsafe trait Zeroed {}
 // SAFETY: plain integers, and atomics of the same layout.
 unsafe impl Zeroed for u8 {}
 // SAFETY: as above.
+unsafe impl Zeroed for u16 {}
+// SAFETY: as above.
 unsafe impl Zeroed for u32 {}
 // SAFETY: as above.
 unsafe impl Zeroed for u64 {}

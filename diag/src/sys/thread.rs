@@ -23,6 +23,8 @@ pub(crate) struct ThreadState {
     pub(crate) name: Cell<u32>,
     /// Samples taken on this thread.
     pub(crate) samples: Cell<u32>,
+    /// Number of the context (span, route) that the thread is in; 0 for none.
+    pub(crate) context: Cell<u32>,
 }
 
 thread_local! {
@@ -36,6 +38,7 @@ thread_local! {
             drawn_period: Cell::new(0),
             name: Cell::new(0),
             samples: Cell::new(0),
+            context: Cell::new(0),
         }
     };
 }

@@ -1,0 +1,234 @@
+//! [`SpanLayer`]: keeps the current context of each thread.
+//!
+//! What a span means is worked out when it is made and kept in its extensions; entering and leaving only set a number.
+//! After an exit the thread is where the registry says it is, so that spans may be left in any order.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use tracing_core::field::{Field, Visit};
+use tracing_core::span::{Attributes, Id, Record};
+use tracing_core::{Metadata, Subscriber};
+use tracing_subscriber::layer::{Context as Position, Layer};
+use tracing_subscriber::registry::{LookupSpan, SpanRef};
+
+use super::table::{Context, NONE, Named, ROUTE, TABLE};
+use crate::sys::thread::{Unprofiled, with_state};
+
+/// Longest value; the rest is cut and marked.
+pub(super) const VALUE_LIMIT: usize = 128;
+/// Chosen fields beside the route; later ones are ignored.
+const FIELDS: usize = 8;
+/// Labels that the heap collector writes itself.
+const TAKEN: [&str; 7] = ["age", "born_at", "bytes", "realloc_chain", ROUTE, "span", "thread"];
+
+/// A `tracing_subscriber` layer that tells the heap collector where the code is, so that retained memory is charged to a
+/// span, a route, a tenant.
+///
+/// Live samples (`ages=1`, [`SnapshotOptions::ages`](crate::heap::SnapshotOptions::ages)) are labelled `span` with the
+/// name of the innermost span they were allocated in, `route`, and each [`field`](Self::field) chosen. Route and fields
+/// are inherited by inner spans. A block that grew by reallocation keeps the labels of its first block, as it keeps its
+/// birth.
+///
+/// ```
+/// use tracing_subscriber::layer::SubscriberExt as _;
+/// let subscriber = tracing_subscriber::registry().with(diag::SpanLayer::new().field("tenant"));
+/// # drop(subscriber);
+/// ```
+///
+/// The route is the first of the fields `http.route`, `route` and `matched_path` that a span has; see
+/// [`route_field`](Self::route_field). Values may be recorded later ([`Span::record`]); inner spans made before that do
+/// not learn of it. Futures are right across `.await` when they are instrumented, as for logs; a layer filter keeps
+/// spans out.
+///
+/// Costs some 100 ns at each enter and exit, beside the registry's own. 4,096 combinations are kept, for the life of the process, and 512 KiB
+/// of values; fields beyond become `(other)`, then routes, and are counted as the loss `context_table_full`. Values are
+/// cut at 128 bytes. Choose fields with few values: a tenant, not a request id.
+///
+/// [`Span::record`]: https://docs.rs/tracing/latest/tracing/struct.Span.html#method.record
+#[derive(Clone, Debug)]
+pub struct SpanLayer {
+    /// The names of a route's field, the best first.
+    routes: Vec<String>,
+    /// Field and label.
+    fields: Vec<(String, Arc<str>)>,
+    route_label: Arc<str>,
+}
+
+impl Default for SpanLayer {
+    fn default() -> Self {
+        Self {
+            routes: ["http.route", "route", "matched_path"].map(str::to_owned).to_vec(),
+            fields: Vec::new(),
+            route_label: ROUTE.into(),
+        }
+    }
+}
+
+impl SpanLayer {
+    /// Span and route, and no other field.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes a label of this field of spans; at most 8. A name that profiles use themselves (`age`, `born_at`, `bytes`,
+    /// `realloc_chain`, `route`, `span`, `thread`) gets the prefix `field.`.
+    #[must_use]
+    pub fn field(mut self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        if self.fields.len() < FIELDS && self.fields.iter().all(|(known, _)| *known != name) {
+            let label = if TAKEN.contains(&&*name) { format!("field.{name}") } else { name.clone() };
+            self.fields.push((name, label.into()));
+        }
+        self
+    }
+
+    /// Takes the route from this field, before those of the default: `otel.name`, say, where it names routes.
+    #[must_use]
+    pub fn route_field(mut self, name: impl Into<String>) -> Self {
+        self.routes.insert(0, name.into());
+        self
+    }
+
+    /// Whether a span of this kind may have a value of ours.
+    fn has_fields(&self, of: &Metadata<'_>) -> bool {
+        of.fields().iter().any(|f| self.slot(f.name()).is_some())
+    }
+
+    /// Where a field's value goes: position of the label, 0 for the route, and the rank, the lower the better.
+    fn slot(&self, name: &str) -> Option<(usize, usize)> {
+        let route = self.routes.iter().position(|r| r == name).map(|rank| (0, rank));
+        route.or_else(|| Some((self.fields.iter().position(|(f, _)| f == name)? + 1, 0)))
+    }
+
+    fn label(&self, slot: usize) -> Option<&Arc<str>> {
+        match slot.checked_sub(1) {
+            None => Some(&self.route_label),
+            Some(field) => self.fields.get(field).map(|(_, label)| label),
+        }
+    }
+
+    /// The labels, with the values found put over those there were.
+    fn labels(&self, before: Option<&Arc<Context>>, found: &Found<'_>) -> Arc<[Named]> {
+        let before = before.map(|context| &context.labels);
+        if found.values.is_empty() {
+            return before.cloned().unwrap_or_default();
+        }
+        let before = before.map_or(&[][..], |labels| labels);
+        (0..=self.fields.len())
+            .filter_map(|slot| {
+                let label = self.label(slot)?;
+                let new = found.values.iter().find(|v| v.slot == slot).map(|v| v.value.as_str().into());
+                let old = || before.iter().find(|(l, _)| l == label).map(|(_, value)| Arc::clone(value));
+                Some((Arc::clone(label), new.or_else(old)?))
+            })
+            .collect()
+    }
+}
+
+/// In a span's extensions: its context.
+struct Here {
+    number: u32,
+    context: Arc<Context>,
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, position: Position<'_, S>) {
+        let _unprofiled = Unprofiled::begin();
+        let Some(span) = position.span(id) else { return };
+        let metadata = attributes.metadata();
+        let mut found = Found { layer: self, values: Vec::new() };
+        if self.has_fields(metadata) {
+            attributes.record(&mut found);
+        }
+        let outer = span.parent().and_then(|p| p.extensions().get::<Here>().map(|h| Arc::clone(&h.context)));
+        let wanted = Context { span: metadata.name(), labels: self.labels(outer.as_ref(), &found) };
+        let (number, context) = TABLE.intern(wanted);
+        span.extensions_mut().replace(Here { number, context });
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, position: Position<'_, S>) {
+        let _unprofiled = Unprofiled::begin();
+        let mut found = Found { layer: self, values: Vec::new() };
+        values.record(&mut found);
+        let Some(span) = position.span(id).filter(|_| !found.values.is_empty()) else { return };
+        let before = span.extensions().get::<Here>().map(|h| Arc::clone(&h.context));
+        let wanted = Context { span: span.name(), labels: self.labels(before.as_ref(), &found) };
+        let (number, context) = TABLE.intern(wanted);
+        span.extensions_mut().replace(Here { number, context });
+        // Most often the span is the current one.
+        set_current(position.lookup_current());
+    }
+
+    fn on_enter(&self, id: &Id, position: Position<'_, S>) {
+        set_current(position.span(id));
+    }
+
+    fn on_exit(&self, _id: &Id, position: Position<'_, S>) {
+        set_current(position.lookup_current());
+    }
+}
+
+#[inline]
+fn set_current<S: for<'a> LookupSpan<'a>>(span: Option<SpanRef<'_, S>>) {
+    let number = span.and_then(|s| s.extensions().get::<Here>().map(|h| h.number)).unwrap_or(NONE);
+    with_state(|state| state.context.set(number));
+}
+
+/// The values of a span that are ours.
+struct Found<'a> {
+    layer: &'a SpanLayer,
+    values: Vec<Value>,
+}
+
+struct Value {
+    slot: usize,
+    rank: usize,
+    value: String,
+}
+
+impl Found<'_> {
+    /// An empty value is none; of two for one label the better-ranked stays.
+    fn put(&mut self, field: &Field, write: impl FnOnce(&mut Bounded) -> fmt::Result) {
+        let Some((slot, rank)) = self.layer.slot(field.name()) else { return };
+        let mut text = Bounded(String::new());
+        // An error is the bound's, or the value's own: what is written stays.
+        let _ = write(&mut text);
+        if text.0.is_empty() {
+            return;
+        }
+        match self.values.iter_mut().find(|v| v.slot == slot) {
+            Some(known) if known.rank < rank => {}
+            Some(known) => *known = Value { slot, rank, value: text.0 },
+            None => self.values.push(Value { slot, rank, value: text.0 }),
+        }
+    }
+}
+
+impl Visit for Found<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, |text| text.write_str(value));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, |text| write!(text, "{value:?}"));
+    }
+}
+
+/// Text of at most [`VALUE_LIMIT`] bytes; longer ones are cut at a character and end in `…`.
+struct Bounded(String);
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let room = VALUE_LIMIT - self.0.len().min(VALUE_LIMIT);
+        if more.len() <= room {
+            self.0.push_str(more);
+            return Ok(());
+        }
+        self.0.push_str(more.get(..more.floor_char_boundary(room)).unwrap_or_default());
+        self.0.truncate(self.0.floor_char_boundary(VALUE_LIMIT - '…'.len_utf8()));
+        self.0.push('…');
+        Err(fmt::Error)
+    }
+}
