@@ -63,6 +63,8 @@ pub struct Status {
     pub uptime_s: f64,
     /// Work units counted since the process began: [`work`](crate::work()).
     pub work_units_total: u64,
+    /// Caps and gauges that the host has declared: [`declare_cap`](crate::declare_cap), [`gauge`](crate::gauge).
+    pub declared: Vec<crate::leak::Declared>,
     /// The heap collector, when it runs.
     pub heap: Option<HeapStats>,
     /// Captures to files, when a directory is set.
@@ -161,6 +163,8 @@ impl Diag {
         let mut problems = inner.problems.clone();
         let captures = inner.worker.as_ref().and_then(Worker::capture_stats);
         problems.extend(captures.as_ref().and_then(|c| c.last_problem.clone()));
+        let declared = crate::declared::snapshot();
+        problems.extend(crate::declared::problems());
         Status {
             schema: "diag.status/1",
             version: env!("CARGO_PKG_VERSION"),
@@ -170,6 +174,7 @@ impl Diag {
             started_unix_s: inner.started_unix_ns as f64 / 1e9,
             uptime_s: inner.started.elapsed().as_secs_f64(),
             work_units_total: crate::work::total(),
+            declared,
             heap: inner.heap.as_ref().ok().map(|heap| self.stats_with_history(heap)),
             captures,
             problems,

@@ -47,6 +47,8 @@ mod allocator;
 mod config;
 #[cfg(feature = "heap")]
 mod context;
+#[cfg(feature = "heap")]
+mod declared;
 pub mod endpoints;
 #[cfg(feature = "heap")]
 mod face;
@@ -72,6 +74,8 @@ pub use allocator::Allocator;
 pub use config::{Config, Problem};
 #[cfg(feature = "tracing")]
 pub use context::SpanLayer;
+#[cfg(feature = "heap")]
+pub use declared::{Declaration, GaugeReading, declare_cap, gauge};
 #[cfg(feature = "heap")]
 pub use face::{Builder, Diag, Error, Status};
 #[cfg(feature = "heap")]

@@ -21,6 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("work", &[]),
     // What the host says of itself.
     ("context", &["sys"]),
+    ("declared", &["sys", "config", "leak"]),
     // Collectors.
     ("heap", &["profile", "sys", "config", "context", "work"]),
     ("cpu", &["profile", "sys", "config"]),

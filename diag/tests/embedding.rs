@@ -36,6 +36,16 @@ fn child() {
             println!("STATUS {}", serde_json::to_string(&diag.status()).unwrap());
             drop(kept);
         }
+        Ok("host") => {
+            // All of it before the start.
+            diag::work(3);
+            let _cap = diag::declare_cap("sessions", 1 << 20);
+            let _gauge = diag::gauge("sessions", || (2, 8));
+            let _many: Vec<_> = (0..300).map(|i| diag::declare_cap(format!("cap {i}"), 1)).collect();
+            let diag = diag::Diag::builder().start().unwrap();
+            diag::work(4);
+            println!("STATUS {}", serde_json::to_string(&diag.status()).unwrap());
+        }
         Ok("capture") => {
             let diag = diag::Diag::builder().start().unwrap();
             let kept = work();
@@ -81,7 +91,11 @@ fn child() {
 }
 
 fn status(variables: &[(&str, &str)]) -> serde_json::Value {
-    let text = in_child("status", variables);
+    status_of("status", variables)
+}
+
+fn status_of(case: &str, variables: &[(&str, &str)]) -> serde_json::Value {
+    let text = in_child(case, variables);
     let line = text.lines().find_map(|l| l.split_once("STATUS ")).unwrap().1;
     serde_json::from_str(line).unwrap()
 }
@@ -95,6 +109,20 @@ fn nothing_has_to_be_set() {
     assert!(status["heap"]["live_samples"].as_u64().unwrap() > 10);
     assert_eq!(status["problems"], serde_json::json!([]));
     assert_eq!(status["config"]["service_name"], "orders");
+}
+
+#[test]
+fn what_the_host_says_of_itself_is_shown() {
+    let status = status_of("host", &[]);
+    assert_eq!(status["work_units_total"], 7);
+    let sessions = status["declared"].as_array().unwrap().iter().find(|d| d["name"] == "sessions").unwrap();
+    assert_eq!((&sessions["cap_bytes"], &sessions["len"]), (&(1 << 20).into(), &2.into()));
+    assert_eq!(sessions["capacity"], 8);
+    assert!(sessions["site_file"].as_str().unwrap().ends_with("tests/embedding.rs"), "{sessions}");
+    assert_eq!(status["declared"].as_array().unwrap().len(), 255, "a cap and a gauge are one");
+    let problem = &status["problems"][0];
+    assert_eq!(problem["part"], "declared");
+    assert!(problem["what"].as_str().unwrap().starts_with("46 "), "{problem}");
 }
 
 #[test]
