@@ -119,7 +119,7 @@ impl SpanLayer {
         (0..=self.fields.len())
             .filter_map(|slot| {
                 let label = self.label(slot)?;
-                let new = found.values.iter().find(|v| v.slot == slot).map(|v| v.value.as_str().into());
+                let new = found.values.iter().find(|v| v.slot == slot).map(|v| Arc::clone(&v.value));
                 let old = || before.iter().find(|(l, _)| l == label).map(|(_, value)| Arc::clone(value));
                 Some((Arc::clone(label), new.or_else(old)?))
             })
@@ -144,7 +144,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
         }
         let outer = span.parent().and_then(|p| p.extensions().get::<Here>().map(|h| Arc::clone(&h.context)));
         let wanted = Context { span: metadata.name(), labels: self.labels(outer.as_ref(), &found) };
-        let (number, context) = TABLE.intern(wanted);
+        let (number, context) = TABLE.intern(&wanted);
         span.extensions_mut().replace(Here { number, context });
     }
 
@@ -155,7 +155,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
         let Some(span) = position.span(id).filter(|_| !found.values.is_empty()) else { return };
         let before = span.extensions().get::<Here>().map(|h| Arc::clone(&h.context));
         let wanted = Context { span: span.name(), labels: self.labels(before.as_ref(), &found) };
-        let (number, context) = TABLE.intern(wanted);
+        let (number, context) = TABLE.intern(&wanted);
         span.extensions_mut().replace(Here { number, context });
         // Most often the span is the current one.
         set_current(position.lookup_current());
@@ -185,39 +185,48 @@ struct Found<'a> {
 struct Value {
     slot: usize,
     rank: usize,
-    value: String,
+    value: Arc<str>,
 }
 
 impl Found<'_> {
     /// An empty value is none; of two for one label the better-ranked stays.
-    fn put(&mut self, field: &Field, write: impl FnOnce(&mut Bounded) -> fmt::Result) {
+    fn put(&mut self, field: &Field, text: impl FnOnce() -> Arc<str>) {
         let Some((slot, rank)) = self.layer.slot(field.name()) else { return };
-        let mut text = Bounded(String::new());
-        // An error is the bound's, or the value's own: what is written stays.
-        let _ = write(&mut text);
-        if text.0.is_empty() {
-            return;
-        }
+        let value = text();
         match self.values.iter_mut().find(|v| v.slot == slot) {
+            _ if value.is_empty() => {}
             Some(known) if known.rank < rank => {}
-            Some(known) => *known = Value { slot, rank, value: text.0 },
-            None => self.values.push(Value { slot, rank, value: text.0 }),
+            Some(known) => *known = Value { slot, rank, value },
+            None => self.values.push(Value { slot, rank, value }),
         }
     }
 }
 
 impl Visit for Found<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, |text| text.write_str(value));
+        if value.len() <= VALUE_LIMIT {
+            self.put(field, || value.into());
+        } else {
+            self.put(field, || Bounded::format(format_args!("{value}")));
+        }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, |text| write!(text, "{value:?}"));
+        self.put(field, || Bounded::format(format_args!("{value:?}")));
     }
 }
 
 /// Text of at most [`VALUE_LIMIT`] bytes; longer ones are cut at a character and end in `…`.
 struct Bounded(String);
+
+impl Bounded {
+    fn format(text: fmt::Arguments<'_>) -> Arc<str> {
+        let mut bounded = Self(String::new());
+        // An error is the bound's, or the value's own: what is written stays.
+        let _ = bounded.write_fmt(text);
+        bounded.0.into()
+    }
+}
 
 impl fmt::Write for Bounded {
     fn write_str(&mut self, more: &str) -> fmt::Result {

@@ -67,25 +67,17 @@ impl Contexts {
     }
 
     /// The number of a context, and the context as it is kept. Allocates when it is new.
-    pub(super) fn intern(&self, wanted: Context) -> (u32, Arc<Context>) {
-        let wanted = Arc::new(wanted);
-        if let Some(found) = self.find_or_add(&wanted, CONTEXTS * 3 / 4, VALUE_BYTES * 3 / 4) {
+    pub(super) fn intern(&self, wanted: &Context) -> (u32, Arc<Context>) {
+        if let Some(found) = self.find_or_add(wanted, CONTEXTS * 3 / 4, VALUE_BYTES * 3 / 4) {
             return found;
         }
         self.without_place.fetch_add(1, Ordering::Relaxed);
-        let route_only = Arc::new(wanted.with_other(|label| label != ROUTE));
-        let span_only = Arc::new(wanted.with_other(|_| true));
-        self.find_or_add(&route_only, CONTEXTS * 7 / 8, VALUE_BYTES)
-            .or_else(|| self.find_or_add(&span_only, CONTEXTS, usize::MAX))
+        self.find_or_add(&wanted.with_other(|label| label != ROUTE), CONTEXTS * 7 / 8, VALUE_BYTES)
+            .or_else(|| self.find_or_add(&wanted.with_other(|_| true), CONTEXTS, usize::MAX))
             .unwrap_or_else(|| (OTHER_CONTEXT, Arc::new(Context { span: OTHER, labels: Arc::default() })))
     }
 
-    fn find_or_add(
-        &self,
-        wanted: &Arc<Context>,
-        most: usize,
-        most_bytes: usize,
-    ) -> Option<(u32, Arc<Context>)> {
+    fn find_or_add(&self, wanted: &Context, most: usize, most_bytes: usize) -> Option<(u32, Arc<Context>)> {
         let bytes: usize = wanted.labels.iter().map(|(_, value)| value.len()).sum();
         let mut table = self.table.lock();
         if let Some((known, number)) = table.index.get_key_value(wanted) {
@@ -96,10 +88,11 @@ impl Contexts {
             return None;
         }
         let number = table.list.len() as u32 + 2;
-        table.list.push(Arc::clone(wanted));
-        table.index.insert(Arc::clone(wanted), number);
+        let new = Arc::new(wanted.clone());
+        table.list.push(Arc::clone(&new));
+        table.index.insert(Arc::clone(&new), number);
         table.value_bytes += bytes;
-        Some((number, Arc::clone(wanted)))
+        Some((number, new))
     }
 
     /// All contexts by number; the first is that of no span.
