@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::prelude::*;
+
 /// What `--help` prints after the program's own line.
 pub const HELP: &str = "\
 Options:
@@ -71,10 +74,12 @@ pub fn from_command_line(
             return ExitCode::from(2);
         }
     };
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .init();
+        .with_filter(tracing_subscriber::EnvFilter::from_default_env());
+    // Live samples say in which of the program's spans they were born.
+    let places = diag::SpanLayer::new().with_filter(LevelFilter::INFO);
+    tracing_subscriber::registry().with(log).with(places).init();
     eprintln!("{name}: {claim}{}", if args.fixed { " (--fixed: the twin that does not)" } else { "" });
     match program(args) {
         Ok(()) => ExitCode::SUCCESS,

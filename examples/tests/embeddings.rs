@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use diag::profile::{Profile, pprof};
+use diag::profile::{LabelValue, Profile, pprof};
 
 /// Far more than is needed; only a failure takes so long.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -93,6 +93,32 @@ fn axum_counts_its_requests_as_work() {
             return;
         }
         assert!(Instant::now() < deadline, "{units} units of {served} requests");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// The shop remembers sessions, which are born on one route.
+#[test]
+fn axum_says_on_which_route_memory_was_born() {
+    let mut running = start(env!("CARGO_BIN_EXE_embed_axum"), &["--rate", "500"], None);
+    let addr = address(&mut running);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let heap = get(&addr, "/debug/pprof/heap?ages=1&symbolize=false");
+        let heap = pprof::decode(&heap).expect("a profile");
+        let routes: Vec<&str> = heap
+            .samples()
+            .flat_map(|sample| heap.label_set(sample.labels))
+            .filter(|label| heap.str(label.key) == "route")
+            .filter_map(|label| match label.value {
+                LabelValue::Str(route) => Some(heap.str(route)),
+                LabelValue::Num(..) => None,
+            })
+            .collect();
+        if routes.contains(&"/login") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{routes:?}");
         thread::sleep(Duration::from_millis(100));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Context as _;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{MatchedPath, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{get, post};
 use examples::args::{Args, from_command_line};
@@ -30,6 +30,7 @@ struct AppState {
 
 async fn answer(
     State(app): State<AppState>,
+    route: MatchedPath,
     (method, uri, body): (Method, Uri, Bytes),
 ) -> (StatusCode, Vec<u8>) {
     app.served.fetch_add(1, Ordering::Relaxed);
@@ -40,7 +41,8 @@ async fn answer(
         headers: Vec::new(),
         body: body.to_vec(),
     };
-    let reply = app.shop.handle(&request);
+    let span = tracing::info_span!("answer", route = route.as_str());
+    let reply = span.in_scope(|| app.shop.handle(&request));
     (StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), reply.body)
 }
 
