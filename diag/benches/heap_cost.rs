@@ -1,7 +1,8 @@
 //! What the heap collector costs, beside jemalloc's own profiler, in one process and one run.
 //!
 //! `cargo bench -p diag --bench heap_cost` prints:
-//! - how much a process with profiling compiled in but inactive pays against one with `prof:false`;
+//! - how much a process with profiling compiled in but inactive pays against one with `prof:false`: jemalloc's own price;
+//! - what this library's code adds to that: `diag::Allocator` against jemalloc called directly, in one such process;
 //! - the cost of one sample at 40 frames, from tight alloc+free at a period of 4 KiB;
 //! - alloc+free churn at the default period of 512 KiB: not profiling (compiled in, inactive), jemalloc's own profiler,
 //!   this library with its live table. Mixes draw sizes evenly on a logarithmic scale; single sizes follow.
@@ -10,10 +11,12 @@
 //! median over rounds, so that a drift of the machine cancels.
 #![allow(clippy::unwrap_used)] // a benchmark that cannot set up has nothing to say
 
+use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
 use std::time::Instant;
 
 use diag::heap::Heap;
+use tikv_jemallocator::Jemalloc;
 
 #[global_allocator]
 static ALLOC: diag::Allocator = diag::Allocator;
@@ -77,14 +80,18 @@ fn compare(heap: &Heap, sizes: &[usize], pairs: u32) -> [f64; 3] {
     rounds.map(median)
 }
 
-/// ns a pair of both mixes, in a process that was told `conf` and samples nothing.
-fn in_child(conf: &str) -> [f64; 2] {
+fn output_of_child(what: &str, conf: &str) -> String {
     let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--bench", CHILD])
+        .args(["--bench", what])
         .env("_RJEM_MALLOC_CONF", conf)
         .output()
         .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// ns a pair of both mixes, in a process that was told `conf` and samples nothing.
+fn in_child(conf: &str) -> [f64; 2] {
+    let text = output_of_child(CHILD, conf);
     let mut values = text.split_whitespace().map(|v| v.parse().unwrap());
     [values.next().unwrap(), values.next().unwrap()]
 }
@@ -103,7 +110,64 @@ fn inactive_against_off() {
     println!("  16 B to 1 KiB {small:.3}, 4 to 16 KiB {large:.3}\n");
 }
 
+/// ns for one alloc+free, or one alloc, two reallocs and a free.
+#[inline(never)]
+#[allow(unsafe_code)] // only so can two allocators be called side by side
+fn churn_through<A: GlobalAlloc>(allocator: &A, sizes: &[usize], grow: bool, pairs: u32) -> f64 {
+    let layout = |size| Layout::from_size_align(size, 1).unwrap();
+    let start = Instant::now();
+    let mut size = sizes.iter().cycle();
+    for _ in 0..pairs {
+        let mut layout = layout(black_box(size.next().copied().unwrap_or(16)));
+        // SAFETY: sizes are not zero; each block is grown and freed with the layout it has.
+        unsafe {
+            let mut block = black_box(allocator.alloc(layout));
+            for _ in 0..if grow { 2 } else { 0 } {
+                let size = layout.size() * 2;
+                block = black_box(allocator.realloc(block, layout, size));
+                layout = Layout::from_size_align_unchecked(size, 1);
+            }
+            allocator.dealloc(block, layout);
+        }
+    }
+    start.elapsed().as_nanos() as f64 / f64::from(pairs)
+}
+
+/// In a process that profiles but samples nothing: medians of diag, jemalloc and their ratio, each round one after the other.
+fn ours_against_direct() {
+    let others = others_alive();
+    for (name, sizes, grow) in [
+        ("16 B to 1 KiB", &SMALL[..], false),
+        ("4 to 16 KiB", &LARGE[..], false),
+        ("16 B to 1 KiB, grown twice", &SMALL[..], true),
+        ("4 to 16 KiB, grown twice", &LARGE[..], true),
+    ] {
+        let [mut ours, mut direct, mut ratios]: [Vec<f64>; 3] = Default::default();
+        let pairs = if grow { 20_000 } else { 60_000 };
+        for round in 0..DIRECT_ROUNDS {
+            let a = || churn_through(&ALLOC, sizes, grow, pairs);
+            let b = || churn_through(&Jemalloc, sizes, grow, pairs);
+            // Who goes first alternates.
+            let (a, b) = if round % 2 == 0 {
+                let a = a();
+                (a, b())
+            } else {
+                let b = b();
+                (a(), b)
+            };
+            ours.push(a);
+            direct.push(b);
+            ratios.push(a / b);
+        }
+        let (ours, direct, ratio) = (median(ours), median(direct), median(ratios));
+        println!("{name:>28} {ours:>9.2} {direct:>9.2} {ratio:>8.3}");
+    }
+    drop(others);
+}
+
+const DIRECT_ROUNDS: usize = 301;
 const CHILD: &str = "--child";
+const DIRECT: &str = "--direct";
 
 fn main() {
     // `cargo test --benches` only wants to know that it starts.
@@ -115,7 +179,16 @@ fn main() {
         println!("{} {}", best(&SMALL[..]), best(&LARGE[..]));
         return;
     }
+    if std::env::args().any(|a| a == DIRECT) {
+        ours_against_direct();
+        return;
+    }
     inactive_against_off();
+    println!(
+        "diag::Allocator against jemalloc called directly, compiled in but inactive, ns a pair, medians of {DIRECT_ROUNDS}:"
+    );
+    println!("{:>28} {:>9} {:>9} {:>8}", "", "diag", "direct", "ratio");
+    println!("{}", output_of_child(DIRECT, "prof:true,prof_active:false"));
     let diag = diag::Diag::builder().start().unwrap();
     let heap = *diag.heap().unwrap();
 
