@@ -38,11 +38,12 @@ pub(crate) fn take(collector: &Collector, ages: bool) -> Result<Profile, Profile
     let now =
         Now { ns: collector.now_ns(), unix_ns: clock::unix_ns(), started_unix_ns: collector.started_unix_ns };
 
-    let mut rows = Rows::new(collector);
+    // Behind the objects and ahead of the stacks: every object has a site here, and every site here a known stack.
     let sites = collector.sites.len();
+    let mut rows = Rows::new(collector);
     let rows_expected = if ages { sites + live.len() } else { sites };
     rows.builder.reserve_samples(rows_expected, collector.sites.stack_frame_count());
-    let mut in_use = vec![Weight { objects: 0.0, bytes: 0.0 }; collector.sites.len()];
+    let mut in_use = vec![Weight { objects: 0.0, bytes: 0.0 }; sites];
     if ages {
         let threads: Vec<StrId> = collector.threads.all().iter().map(|name| rows.builder.str(name)).collect();
         let mut labels = AgeLabels::new(&mut rows.builder, threads);
@@ -53,7 +54,8 @@ pub(crate) fn take(collector: &Collector, ages: bool) -> Result<Profile, Profile
                 let labels = labels.of(&mut rows, object, &now);
                 let objects = object.weight_objects;
                 let weight = Weight { objects, bytes: objects * object.usable_size as f64 };
-                rows.add(&site, labels, Weight { objects: 0.0, bytes: 0.0 }, weight);
+                let (stack, values) = rows.row(&site, Weight { objects: 0.0, bytes: 0.0 }, weight);
+                rows.builder.sample(stack, labels, &values);
             }
         }
     } else {
@@ -69,7 +71,9 @@ pub(crate) fn take(collector: &Collector, ages: bool) -> Result<Profile, Profile
             && site.allocated.objects > 0.0
         {
             let labels = rows.size_label(site.usable_size);
-            rows.add(&site, labels, site.allocated, *in_use);
+            let (stack, values) = rows.row(&site, site.allocated, *in_use);
+            // Sites differ in stack or size, and those above have more labels.
+            rows.builder.new_sample(stack, labels, &values);
         }
     }
     if ages {
@@ -104,7 +108,8 @@ pub(crate) fn take_stacks(
         ]);
         let objects = object.weight_objects;
         let weight = Weight { objects, bytes: objects * object.usable_size as f64 };
-        rows.add(&site, labels, Weight { objects: 0.0, bytes: 0.0 }, weight);
+        let (stack, values) = rows.row(&site, Weight { objects: 0.0, bytes: 0.0 }, weight);
+        rows.builder.sample(stack, labels, &values);
     }
     rows.finish(collector, clock::unix_ns())
 }
@@ -162,11 +167,9 @@ impl<'a> Rows<'a> {
         if usable_size == 0 { LabelSetId::EMPTY } else { self.builder.labels(&[self.size(usable_size)]) }
     }
 
-    fn add(&mut self, site: &Site, labels: LabelSetId, allocated: Weight, in_use: Weight) {
-        let stack = self.stack(site.stack);
-        let values =
-            [allocated.objects, allocated.bytes, in_use.objects, in_use.bytes].map(|v| v.round() as i64);
-        self.builder.sample(stack, labels, &values);
+    fn row(&mut self, site: &Site, allocated: Weight, in_use: Weight) -> (StackId, [i64; 4]) {
+        let values = [allocated.objects, allocated.bytes, in_use.objects, in_use.bytes];
+        (self.stack(site.stack), values.map(|v| v.round() as i64))
     }
 
     fn stack(&mut self, position: u32) -> StackId {
@@ -179,7 +182,8 @@ impl<'a> Rows<'a> {
             let location = self.location(frame);
             self.scratch.push(location);
         }
-        let stack = self.builder.stack(&self.scratch);
+        // The collector's frames and stacks differ among themselves, so these do.
+        let stack = self.builder.new_stack(&self.scratch);
         if let Some(place) = self.stacks.get_mut(position as usize) {
             *place = Some(stack);
         }

@@ -91,6 +91,15 @@ impl ProfileBuilder {
         StackId::from_index(self.profile.stacks.intern(leaf_first))
     }
 
+    /// The same for a stack that the caller knows to be new, without looking.
+    #[cfg(feature = "heap")]
+    pub(crate) fn new_stack(&mut self, leaf_first: &[LocationId]) -> StackId {
+        match leaf_first {
+            [] => StackId::EMPTY,
+            _ => StackId::from_index(self.profile.stacks.push(leaf_first)),
+        }
+    }
+
     /// The id of a set of labels. Order does not matter; an exact repetition is dropped.
     pub fn labels(&mut self, labels: &[Label]) -> LabelSetId {
         self.scratch_labels.clear();
@@ -127,6 +136,14 @@ impl ProfileBuilder {
                 self.profile.sample_values.extend_from_slice(values);
             }
         }
+    }
+
+    /// Adds a sample whose stack and labels no other has, as the caller knows, without looking.
+    #[cfg(feature = "heap")]
+    pub(crate) fn new_sample(&mut self, stack: StackId, labels: LabelSetId, values: &[i64]) {
+        self.wrong_width |= values.len() != self.profile.sample_types.len();
+        self.profile.sample_keys.push((stack, labels));
+        self.profile.sample_values.extend_from_slice(values);
     }
 
     /// Checks the whole and gives the profile.

@@ -112,6 +112,13 @@ impl<T: Copy + Eq + Hash> Slices<T> {
         part(&self.items, &self.ends, index)
     }
 
+    /// Adds a slice without looking whether there is an equal one; [`intern`](Self::intern) will not find it.
+    pub(crate) fn push(&mut self, slice: &[T]) -> usize {
+        self.items.extend_from_slice(slice);
+        self.ends.push(self.items.len() as u32);
+        self.ends.len() - 1
+    }
+
     pub(crate) fn intern(&mut self, slice: &[T]) -> usize {
         let hash = self.hasher.hash_one(slice);
         let (items, ends, hasher) = (&self.items, &self.ends, &self.hasher);
@@ -123,11 +130,8 @@ impl<T: Copy + Eq + Hash> Slices<T> {
         match entry {
             Entry::Occupied(e) => *e.get() as usize,
             Entry::Vacant(e) => {
-                let at = self.ends.len();
-                e.insert(at as u32);
-                self.items.extend_from_slice(slice);
-                self.ends.push(self.items.len() as u32);
-                at
+                e.insert(self.ends.len() as u32);
+                self.push(slice)
             }
         }
     }

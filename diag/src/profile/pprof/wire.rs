@@ -282,20 +282,25 @@ impl Writer {
     }
 
     /// A packed list; an empty one is left out.
-    pub(super) fn packed(&mut self, number: u32, values: impl Iterator<Item = u64> + Clone) {
-        let length: usize = values.clone().map(varint_len).sum();
-        if length > 0 {
-            self.tag(number, 2);
-            self.varint(length as u64);
-            values.for_each(|v| self.varint(v));
+    pub(super) fn packed(&mut self, number: u32, values: impl Iterator<Item = u64>) {
+        let start = self.bytes.len();
+        self.tag(number, 2);
+        // The length is known afterwards. One byte is enough for most; else the content is moved up.
+        let at = self.bytes.len();
+        self.bytes.push(0);
+        self.bytes.reserve(values.size_hint().0);
+        values.for_each(|v| if v < 0x80 { self.bytes.push(v as u8) } else { self.varint(v) });
+        let length = self.bytes.len() - at - 1;
+        match self.bytes.get_mut(at) {
+            _ if length == 0 => self.bytes.truncate(start),
+            Some(byte) if length < 0x80 => *byte = length as u8,
+            _ => {
+                let mut prefix = Self::default();
+                prefix.varint(length as u64);
+                self.bytes.splice(at..=at, prefix.bytes);
+            }
         }
     }
-}
-
-/// Bytes a varint takes: one for every seven bits.
-#[inline]
-fn varint_len(v: u64) -> usize {
-    (70 - (v | 1).leading_zeros() as usize) / 7
 }
 
 #[cfg(test)]
@@ -311,13 +316,32 @@ mod tests {
         for v in values {
             let mut w = Writer::default();
             w.varint(v);
-            assert_eq!(w.bytes.len(), varint_len(v), "{v}");
+            assert_eq!(w.bytes.len(), (64 - v.leading_zeros() as usize).div_ceil(7).max(1), "{v}");
             let mut r = Reader::new(&w.bytes);
             assert_eq!(r.varint().unwrap(), v);
             assert!(r.is_empty());
             for cut in 0..w.bytes.len() {
                 assert!(Reader::new(&w.bytes[..cut]).varint().is_err(), "{v} cut at {cut}");
             }
+        }
+    }
+
+    #[test]
+    fn packed_lists_of_any_length_are_the_same_as_by_the_book() {
+        for (count, value) in
+            [(0, 0), (1, 0), (127, 127), (128, 1), (64, 300), (63, 300), (20_000, 5), (9_000, 1 << 40)]
+        {
+            let mut content = Writer::default();
+            (0..count).for_each(|_| content.varint(value));
+            let mut expected = Writer::default();
+            expected.uint(9, 9);
+            if count > 0 {
+                expected.bytes(3, &content.bytes);
+            }
+            let mut packed = Writer::default();
+            packed.uint(9, 9);
+            packed.packed(3, std::iter::repeat_n(value, count));
+            assert_eq!(packed.bytes, expected.bytes, "{count} times {value}");
         }
     }
 
