@@ -67,7 +67,7 @@ impl Contexts {
     }
 
     /// The number of a context, and the context as it is kept. Allocates when it is new.
-    pub(super) fn intern(&self, wanted: &Context) -> (u32, Arc<Context>) {
+    pub(crate) fn intern(&self, wanted: &Context) -> (u32, Arc<Context>) {
         if let Some(found) = self.find_or_add(wanted, CONTEXTS * 3 / 4, VALUE_BYTES * 3 / 4) {
             return found;
         }

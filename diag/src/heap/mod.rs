@@ -8,6 +8,7 @@ mod calibrate;
 pub(crate) mod census;
 mod collector;
 mod dump;
+mod labels;
 mod live;
 mod sites;
 mod snapshot;

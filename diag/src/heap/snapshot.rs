@@ -4,12 +4,10 @@
 //! size, with the size in the numeric label `bytes`, as Go's runtime writes them: sampling intervals can be computed from
 //! the file alone.
 
-use std::sync::Arc;
-
 use super::collector::Collector;
+use super::labels::ContextLabels;
 use super::live::LiveObject;
 use super::sites::Site;
-use crate::context::{self, Context};
 use crate::profile::cohorts::{STARTED_COMMENT, TAKEN_COMMENT, WORK_COMMENT};
 use crate::profile::sampling::Weight;
 use crate::profile::{
@@ -87,8 +85,8 @@ pub(crate) fn take(collector: &Collector, ages: bool) -> Result<Profile, Profile
     rows.finish(collector, now.unix_ns)
 }
 
-/// What is alive of the stacks that `wanted` names by their position, a row for each stack and thread, with the
-/// position in the label [`STACK_LABEL`].
+/// What is alive of the stacks that `wanted` names by their position, a row for each stack, thread and context,
+/// with the position in the label [`STACK_LABEL`].
 pub(crate) fn take_stacks(
     collector: &Collector,
     wanted: impl Fn(u32) -> bool,
@@ -99,13 +97,18 @@ pub(crate) fn take_stacks(
     let mut rows = Rows::new(collector);
     let threads: Vec<StrId> = collector.threads.all().iter().map(|name| rows.builder.str(name)).collect();
     let (stack_key, thread_key) = (rows.builder.str(STACK_LABEL), rows.builder.str("thread"));
+    let mut contexts = ContextLabels::new(&mut rows.builder);
+    let mut labels = Vec::new();
     for object in &live {
         let Some(site) = collector.sites.get(object.site).filter(|site| wanted(site.stack)) else { continue };
         let thread = threads.get(object.thread as usize).copied().unwrap_or(StrId::EMPTY);
-        let labels = rows.builder.labels(&[
+        labels.clear();
+        labels.extend([
             Label { key: stack_key, value: LabelValue::Num(i64::from(site.stack), StrId::EMPTY) },
             Label { key: thread_key, value: LabelValue::Str(thread) },
         ]);
+        labels.extend_from_slice(contexts.of(&mut rows.builder, object.context));
+        let labels = rows.builder.labels(&labels);
         let objects = object.weight_objects;
         let weight = Weight { objects, bytes: objects * object.usable_size as f64 };
         let (stack, values) = rows.row(&site, Weight { objects: 0.0, bytes: 0.0 }, weight);
@@ -247,17 +250,12 @@ struct AgeLabels {
     threads: Vec<StrId>,
     realloc_chain: StrId,
     count: StrId,
-    span: StrId,
-    /// By number, and what was made of them so far.
-    contexts: Vec<Option<Arc<Context>>>,
-    context_labels: Vec<Option<Box<[Label]>>>,
+    contexts: ContextLabels,
     scratch: Vec<Label>,
 }
 
 impl AgeLabels {
-    /// Contexts are read here: after the objects were copied, so that each number is known.
     fn new(builder: &mut ProfileBuilder, threads: Vec<StrId>) -> Self {
-        let contexts = context::TABLE.all();
         let mut buckets: Vec<StrId> = AGES.iter().map(|(_, name)| builder.str(name)).collect();
         buckets.push(builder.str(OLDEST));
         Self {
@@ -269,9 +267,7 @@ impl AgeLabels {
             threads,
             realloc_chain: builder.str("realloc_chain"),
             count: builder.str("count"),
-            span: builder.str("span"),
-            context_labels: vec![None; contexts.len()],
-            contexts,
+            contexts: ContextLabels::new(builder),
             scratch: Vec::new(),
         }
     }
@@ -295,20 +291,7 @@ impl AgeLabels {
             let value = LabelValue::Num(i64::from(object.realloc_chain), self.count);
             self.scratch.push(Label { key: self.realloc_chain, value });
         }
-        self.add_context(&mut rows.builder, object.context);
+        self.scratch.extend_from_slice(self.contexts.of(&mut rows.builder, object.context));
         rows.builder.labels(&self.scratch)
-    }
-
-    fn add_context(&mut self, builder: &mut ProfileBuilder, number: u32) {
-        let Some(Some(context)) = self.contexts.get(number as usize) else { return };
-        let Some(known) = self.context_labels.get_mut(number as usize) else { return };
-        let labels = known.get_or_insert_with(|| {
-            let mut text = |s: &str| builder.str(s);
-            let span = Label { key: self.span, value: LabelValue::Str(text(context.span)) };
-            let others = context.labels.iter();
-            let others = others.map(|(k, v)| Label { key: text(k), value: LabelValue::Str(text(v)) });
-            std::iter::once(span).chain(others).collect()
-        });
-        self.scratch.extend_from_slice(labels);
     }
 }

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::live::LiveObject;
 use super::{Collector, Heap, Source};
+use crate::profile::{Label, LabelValue};
 
 #[global_allocator]
 static ALLOC: crate::Allocator = crate::Allocator;
@@ -211,4 +212,43 @@ fn a_storm_leaves_the_table_right() {
     drop(slots);
     assert_eq!(storm_objects(collector), []);
     assert_eq!(hook_losses(collector), 0, "{:?}", collector.losses());
+}
+
+/// What a verdict is told of a stack.
+#[test]
+fn live_memory_of_a_stack_is_told_by_context() {
+    let (heap, collector, _turn) = collector();
+    let context = |route: &str| crate::context::Context {
+        span: "request",
+        labels: Arc::new([("route".into(), route.into())]),
+    };
+    let numbers = ["/a", "/b"].map(|route| crate::context::TABLE.intern(&context(route)).0);
+    heap.set_sample_period_bytes(1).unwrap();
+    let born = std::thread::spawn(move || {
+        let in_context = |number: u32| {
+            crate::sys::thread::with_state(|state| state.context.set(number));
+            (0..10).map(|_| storm_alloc(500)).collect::<Vec<_>>()
+        };
+        [numbers[0], numbers[1], numbers[1], 0].map(in_context)
+    });
+    let kept = born.join().unwrap();
+    heap.set_sample_period_bytes(512 << 10).unwrap();
+    let profile = super::snapshot::take_stacks(collector, |_| true).unwrap();
+    let mut objects: HashMap<String, i64> = HashMap::new();
+    for sample in profile.samples() {
+        let text = |l: &Label| match l.value {
+            LabelValue::Str(text) if ["route", "span"].contains(&profile.str(l.key)) => {
+                Some(profile.str(text))
+            }
+            _ => None,
+        };
+        let texts: Vec<_> = profile.label_set(sample.labels).iter().filter_map(text).collect();
+        *objects.entry(texts.join(" ")).or_default() += sample.values[2];
+    }
+    drop(kept);
+    let of = |route: &str| -> i64 {
+        objects.iter().filter(|(k, _)| k.contains(route) && k.contains("request")).map(|(_, v)| *v).sum()
+    };
+    // Ten blocks each and the vector that holds them, which was moved out as it is.
+    assert_eq!((of("/a"), of("/b")), (11, 22), "{objects:?}");
 }
