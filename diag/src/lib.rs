@@ -17,6 +17,7 @@
 //! - [`Diag`]: the handle. What cannot run says so in [`Diag::status`]; the host goes on.
 //! - [`heap`]: what is retained, by which code; sampled by jemalloc, about 1 microsecond a sample of 512 KiB.
 //! - [`memory`]: where the process's memory stands, from allocator, kernel and cgroup.
+//! - [`work()`], [`declare_cap`], [`gauge`]: what the host says of itself, so that growth is judged by it.
 //! - [`profile`]: the profile model, its codecs and operations; all that tools need, without any collector.
 //! - [`symbols`]: names for addresses.
 //!
@@ -27,7 +28,7 @@
 //! - `heap` (default): [`Allocator`], the heap collector, [`Diag`]. Linux on x86-64 (tested) and aarch64.
 //! - `memory` (default): the waterline.
 //! - `symbols` (default): names. Without any feature, what is left is [`profile`] and [`work()`].
-//! - `tracing`: `SpanLayer`, which labels live samples with the span, route and fields they were allocated in.
+//! - `tracing`: `SpanLayer`, which labels live samples with the span, route and fields they were allocated in. With `heap`.
 //! - `tower`: `WorkLayer`, which counts the requests of a tower service (axum, tonic) as work.
 //!
 //! # Variables

@@ -33,7 +33,8 @@ thread_local! {
 /// Counts `n` units of work: requests answered, jobs done, messages handled. What grows with them is told from what grows
 /// with time, and growth is given in bytes a unit.
 ///
-/// Works before and without [`Builder::start`](crate::Builder::start). One relaxed atomic addition.
+/// Works before and without [`Builder::start`](crate::Builder::start). One relaxed atomic addition: 1.8 ns, and 2.6 ns when
+/// two threads count at once (2026-11, `benches/context.rs`).
 #[inline]
 pub fn work(n: u64) {
     let shard = SHARD.with(|shard| match shard.get() {
