@@ -160,7 +160,7 @@ fn no_ages() -> HeapError {
 }
 
 fn judge(diag: &Diag, heap: &Heap, cohorts: &Cohorts, options: &LeakOptions) -> Result<Report, HeapError> {
-    let profile = heap.stacks_of(cohorts)?;
+    let profile = heap.stacks_where(|stack| cohorts.contains(stack))?;
     #[cfg(feature = "symbols")]
     let profile = diag.symbolize(&profile)?;
     let stacks = stacks_by_number(&profile);
@@ -177,7 +177,7 @@ fn judge(diag: &Diag, heap: &Heap, cohorts: &Cohorts, options: &LeakOptions) -> 
         losses: stats.losses,
         target,
         limit,
-        declared: Vec::new(),
+        declared: crate::declared::snapshot(),
     };
     let mut report =
         leak::judge(cohorts, Stacks { profile: &profile, of_row: &|row| stacks.get(&row).copied() }, &judged);
@@ -188,7 +188,7 @@ fn judge(diag: &Diag, heap: &Heap, cohorts: &Cohorts, options: &LeakOptions) -> 
 }
 
 /// The stack of each of the collector's numbers.
-fn stacks_by_number(profile: &Profile) -> HashMap<u32, StackId> {
+pub(crate) fn stacks_by_number(profile: &Profile) -> HashMap<u32, StackId> {
     let key = profile.find_str(Heap::STACK_LABEL);
     let mut stacks = HashMap::new();
     for sample in profile.samples() {

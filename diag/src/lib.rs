@@ -57,6 +57,8 @@ mod face;
 pub mod heap;
 pub mod leak;
 #[cfg(feature = "heap")]
+mod leak_check;
+#[cfg(feature = "heap")]
 mod leaks;
 #[cfg(feature = "memory")]
 pub mod memory;
@@ -79,6 +81,8 @@ pub use context::SpanLayer;
 pub use declared::{Declaration, GaugeReading, declare_cap, gauge};
 #[cfg(feature = "heap")]
 pub use face::{Builder, Diag, Error, Status};
+#[cfg(feature = "heap")]
+pub use leak_check::{LeakCheck, LeakFound, LeakedSite};
 #[cfg(feature = "heap")]
 pub use leaks::{LeakOptions, LeakWatch};
 #[cfg(feature = "heap")]

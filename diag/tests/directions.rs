@@ -34,6 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The face of the crate and what runs beneath it may use all.
     ("face", &["*"]),
     ("leaks", &["*"]),
+    ("leak_check", &["*"]),
     ("worker", &["*"]),
     ("capture", &["*"]),
     ("lib", &["*"]),

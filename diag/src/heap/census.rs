@@ -6,10 +6,36 @@
 use super::collector::Collector;
 use crate::profile::cohorts::{Census, Cohorts, Tally};
 
-/// Shows the cohorts what is alive now. Does nothing when their clock has not advanced.
-pub(crate) fn take(collector: &Collector, cohorts: &mut Cohorts, work_units: u64) {
+/// A sampled object that is alive.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LiveSample {
+    pub(crate) stack: u32,
+    pub(crate) born_ns: i64,
+    pub(crate) objects: f64,
+    pub(crate) bytes: f64,
+    pub(crate) realloc_chain: u32,
+}
+
+/// Everything that is alive, except of stacks that could not be kept.
+pub(crate) fn live(collector: &Collector) -> Vec<LiveSample> {
     let mut live = Vec::with_capacity(collector.live.len() as usize + 1024);
     collector.live.copy(&mut live);
+    let samples = live.iter().filter_map(|object| {
+        let site = collector.sites.get(object.site).filter(|site| site.usable_size > 0)?;
+        Some(LiveSample {
+            stack: site.stack,
+            born_ns: i64::try_from(object.born_ns).unwrap_or(i64::MAX),
+            objects: object.weight_objects,
+            bytes: object.weight_objects * object.usable_size as f64,
+            realloc_chain: u32::from(object.realloc_chain),
+        })
+    });
+    samples.collect()
+}
+
+/// Shows the cohorts what is alive now. Does nothing when their clock has not advanced.
+pub(crate) fn take(collector: &Collector, cohorts: &mut Cohorts, work_units: u64) {
+    let live = live(collector);
     let at_ns = i64::try_from(collector.now_ns()).unwrap_or(i64::MAX);
     let sites = collector.sites.len() as u32;
     // A stack has a site for each size.
@@ -25,13 +51,8 @@ pub(crate) fn take(collector: &Collector, cohorts: &mut Cohorts, work_units: u64
     let census = Census { at_ns, births: all as f64, allocated_bytes, work_units };
     let Some(mut taking) = cohorts.census(census) else { return };
     for object in &live {
-        // The overflow site mixes stacks.
-        if let Some(site) = collector.sites.get(object.site).filter(|site| site.usable_size > 0) {
-            let born_ns = i64::try_from(object.born_ns).unwrap_or(i64::MAX);
-            let objects = object.weight_objects;
-            let tally = Tally::of(objects, objects * object.usable_size as f64);
-            taking.object(site.stack, born_ns, object.usable_size, tally);
-        }
+        let size = (object.bytes / object.objects) as u64;
+        taking.object(object.stack, object.born_ns, size, Tally::of(object.objects, object.bytes));
     }
     for (stack, count) in births.iter().enumerate() {
         taking.births(stack as u32, *count as f64);

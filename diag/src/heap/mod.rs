@@ -5,7 +5,7 @@
 //! hooks are not to be had, jemalloc's own dump is parsed instead ([`Heap::stats`] says which).
 
 mod calibrate;
-pub(crate) mod census;
+mod census;
 mod collector;
 mod dump;
 mod labels;
@@ -24,6 +24,7 @@ use crate::profile::cohorts::Cohorts;
 use crate::profile::{Profile, ProfileError};
 use crate::sys::jemalloc;
 use crate::sys::thread::Unprofiled;
+pub(crate) use census::LiveSample;
 use collector::Collector;
 pub(crate) use start::start;
 
@@ -216,10 +217,18 @@ impl Heap {
         }
     }
 
-    /// The live memory of the cohorts' stacks, each with its number in the label [`STACK_LABEL`](Self::STACK_LABEL).
-    pub(crate) fn stacks_of(&self, cohorts: &Cohorts) -> Result<Profile, HeapError> {
+    /// Everything that is alive.
+    pub(crate) fn live(&self) -> Vec<LiveSample> {
         match self.source {
-            Source::Hooks(c) => Ok(snapshot::take_stacks(c, |stack| cohorts.contains(stack))?),
+            Source::Hooks(collector) => census::live(collector),
+            Source::Dump => Vec::new(),
+        }
+    }
+
+    /// The live memory of some stacks, each with its number in the label [`STACK_LABEL`](Self::STACK_LABEL).
+    pub(crate) fn stacks_where(&self, wanted: impl Fn(u32) -> bool) -> Result<Profile, HeapError> {
+        match self.source {
+            Source::Hooks(collector) => Ok(snapshot::take_stacks(collector, wanted)?),
             Source::Dump => dump::take(),
         }
     }

@@ -1,0 +1,378 @@
+//! Leaks in tests: runs a workload many times and fails when what it allocates stays, iteration after iteration.
+//!
+//! Every allocation is recorded meanwhile (a sampling period of one byte), so there is no chance in it, and iterations are
+//! the clock. What is born in one and is alive after the next counts as mature. A site leaks when it has mature objects of
+//! every quarter of the iterations, and of the last not clearly fewer than of those before: a cache that fills levels
+//! off, and one that is full replaces its old entries. A container that grows is one object: it leaks when it has grown by
+//! half in each of the last three doublings of the number of iterations.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use crate::face::Diag;
+use crate::heap::{Heap, HeapError, LiveSample};
+use crate::leaks::stacks_by_number;
+use crate::profile::Profile;
+use crate::profile::frames::{FrameClasses, ShownFrame, name};
+use crate::profile::units;
+
+/// Fewest iterations that can be told apart in quarters.
+const FEWEST_ITERATIONS: u32 = 8;
+const QUARTERS: usize = 4;
+/// Growth of a container in each doubling of the iterations.
+const CONTAINER_GROWTH: f64 = 1.5;
+const OCTAVES: u32 = 3;
+/// One at a time: each would see the other's allocations.
+static RUNNING: Mutex<()> = Mutex::new(());
+
+/// How a workload is checked. See [`assert_no_leak!`](crate::assert_no_leak) for the short form.
+///
+/// ```
+/// #[global_allocator]
+/// static ALLOC: diag::Allocator = diag::Allocator;
+///
+/// fn main() -> Result<(), diag::LeakFound> {
+///     diag::LeakCheck::new().warmup(20).iterations(100).run(|| {
+///         let order = vec![0u8; 1000]; // your workload
+///         drop(order);
+///     })
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct LeakCheck {
+    warmup: u32,
+    iterations: u32,
+    allowed_bytes: f64,
+    sample_bytes: u64,
+}
+
+/// What stays of each iteration, or why it could not be told.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LeakFound {
+    /// Memory stays.
+    Leaks {
+        /// Iterations after the warm-up.
+        iterations: u32,
+        /// The sites, most bytes first.
+        leaks: Vec<LeakedSite>,
+    },
+    /// The heap collector does not run.
+    Unavailable(HeapError),
+}
+
+/// Code whose allocations stay.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LeakedSite {
+    /// First frame of the user's own code.
+    pub site: String,
+    /// Mature bytes an iteration.
+    pub bytes_per_iteration: f64,
+    /// Mature objects an iteration; below 1 for a container that grows.
+    pub objects_per_iteration: f64,
+    /// The stack with most of them, from the allocation outwards.
+    pub frames: Vec<ShownFrame>,
+}
+
+impl Default for LeakCheck {
+    fn default() -> Self {
+        Self { warmup: 16, iterations: 64, allowed_bytes: 0.0, sample_bytes: 1 }
+    }
+}
+
+impl LeakCheck {
+    /// 16 iterations to warm up, 64 that count.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Iterations before those that count: long enough for caches and pools to fill.
+    #[must_use]
+    pub fn warmup(mut self, iterations: u32) -> Self {
+        self.warmup = iterations;
+        self
+    }
+
+    /// Iterations that count, at least 8.
+    #[must_use]
+    pub fn iterations(mut self, iterations: u32) -> Self {
+        self.iterations = iterations.max(FEWEST_ITERATIONS);
+        self
+    }
+
+    /// Bytes an iteration that a site may keep.
+    #[must_use]
+    pub fn allow_bytes_per_iteration(mut self, bytes: f64) -> Self {
+        self.allowed_bytes = bytes;
+        self
+    }
+
+    /// Records one allocation in so many bytes in place of all: for workloads that allocate much. Values are estimates then.
+    #[must_use]
+    pub fn sample_bytes(mut self, bytes: u64) -> Self {
+        self.sample_bytes = bytes.max(1);
+        self
+    }
+
+    /// Runs the workload. Memory counts whatever thread allocates it, except threads of other tests in the same program.
+    /// Checks run one after the other. Needs [`Allocator`](crate::Allocator) as the global allocator.
+    ///
+    /// # Errors
+    /// [`LeakFound`], whose text names the sites with their stacks.
+    pub fn run(&self, mut workload: impl FnMut()) -> Result<(), LeakFound> {
+        let _one = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let diag = match Diag::running() {
+            Some(diag) => diag,
+            None => Diag::builder()
+                .start()
+                .or_else(|e| Diag::running().ok_or(e))
+                .map_err(|e| LeakFound::unavailable(e.to_string()))?,
+        };
+        let heap = *diag.heap().map_err(LeakFound::Unavailable)?;
+        if heap.now_ns().is_none() {
+            return Err(LeakFound::unavailable("jemalloc's sample hooks are not to be had".to_owned()));
+        }
+        let period = heap.stats().sample_period_bytes;
+        heap.set_sample_period_bytes(self.sample_bytes).map_err(LeakFound::Unavailable)?;
+        let seen = self.measure(&heap, &mut workload);
+        let restored = heap.set_sample_period_bytes(period);
+        let found = self.judge(&diag, &heap, &seen);
+        restored.map_err(LeakFound::Unavailable)?;
+        found
+    }
+
+    /// The iterations, with the time at which each began.
+    fn measure(&self, heap: &Heap, workload: &mut impl FnMut()) -> Seen {
+        let total = self.warmup + self.iterations;
+        let mut seen = {
+            let _unprofiled = crate::Unprofiled::begin();
+            Seen { began_ns: Vec::with_capacity(total as usize + 1), octaves: Vec::new() }
+        };
+        // The gap this thread is in was drawn from the old period.
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(64 << 20)));
+        for iteration in 0..total {
+            seen.began_ns.push(heap.now_ns().unwrap_or(0));
+            workload_of_leak_check(workload);
+            let done = iteration + 1;
+            if (0..=OCTAVES).any(|octave| done == total >> octave) {
+                let _unprofiled = crate::Unprofiled::begin();
+                seen.octaves.push(heap.live());
+            }
+        }
+        seen
+    }
+
+    fn judge(&self, diag: &Diag, heap: &Heap, seen: &Seen) -> Result<(), LeakFound> {
+        let _unprofiled = crate::Unprofiled::begin();
+        let by_stack = self.mature(seen);
+        let profile =
+            heap.stacks_where(|stack| by_stack.contains_key(&stack)).map_err(LeakFound::Unavailable)?;
+        #[cfg(feature = "symbols")]
+        let profile = diag.symbolize(&profile).map_err(|e| LeakFound::unavailable(e.to_string()))?;
+        #[cfg(not(feature = "symbols"))]
+        let _ = diag;
+        let mut leaks: Vec<LeakedSite> = by_site(&profile, &by_stack)
+            .into_values()
+            .filter(|site| site.mature.is_leak())
+            .map(|site| LeakedSite {
+                bytes_per_iteration: site.mature.bytes() / f64::from(self.iterations),
+                objects_per_iteration: site.mature.objects() / f64::from(self.iterations),
+                site: site.name,
+                frames: site.frames,
+            })
+            .filter(|leak| leak.bytes_per_iteration > self.allowed_bytes)
+            .collect();
+        leaks.sort_by(|a, b| {
+            b.bytes_per_iteration.total_cmp(&a.bytes_per_iteration).then(a.site.cmp(&b.site))
+        });
+        if leaks.is_empty() { Ok(()) } else { Err(LeakFound::Leaks { iterations: self.iterations, leaks }) }
+    }
+
+    /// What stays, by stack.
+    fn mature(&self, seen: &Seen) -> BTreeMap<u32, Mature> {
+        let mut by_stack: BTreeMap<u32, Mature> = BTreeMap::new();
+        let Some(last) = seen.octaves.last() else { return by_stack };
+        let counted = self.iterations as usize;
+        for object in last {
+            let iteration = seen.began_ns.partition_point(|began| *began <= object.born_ns);
+            // Numbered from 1. What the last one left is young.
+            let Some(number) = iteration.checked_sub(1 + self.warmup as usize) else { continue };
+            if number + 1 >= counted {
+                continue;
+            }
+            if let Some(quarter) =
+                by_stack.entry(object.stack).or_default().quarters.get_mut(number * QUARTERS / counted)
+            {
+                quarter.0 += object.objects;
+                quarter.1 += object.bytes;
+            }
+        }
+        for (octave, live) in seen.octaves.iter().enumerate() {
+            for object in live.iter().filter(|o| o.realloc_chain > 0) {
+                if let Some(bytes) = by_stack.entry(object.stack).or_default().container.get_mut(octave) {
+                    *bytes += object.bytes;
+                }
+            }
+        }
+        by_stack
+    }
+}
+
+/// A frame that says whose workload an allocation belongs to. Not inlined, so that it is in every stack.
+#[inline(never)]
+fn workload_of_leak_check(workload: &mut impl FnMut()) {
+    workload();
+    std::hint::black_box(());
+}
+
+/// What was seen of the iterations.
+struct Seen {
+    /// When each began.
+    began_ns: Vec<i64>,
+    /// What was alive after 1/8, 1/4, 1/2 and all of them.
+    octaves: Vec<Vec<LiveSample>>,
+}
+
+/// Objects and bytes that stay, by the quarter they were born in; bytes of containers after each octave.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mature {
+    quarters: [(f64, f64); QUARTERS],
+    container: [f64; OCTAVES as usize + 1],
+}
+
+impl Mature {
+    fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.quarters.iter_mut().zip(other.quarters) {
+            mine.0 += theirs.0;
+            mine.1 += theirs.1;
+        }
+        for (mine, theirs) in self.container.iter_mut().zip(other.container) {
+            *mine += theirs;
+        }
+    }
+
+    fn objects(&self) -> f64 {
+        self.quarters.iter().map(|(objects, _)| objects).sum()
+    }
+
+    fn bytes(&self) -> f64 {
+        let grown =
+            self.container.last().copied().unwrap_or(0.0) - self.container.first().copied().unwrap_or(0.0);
+        let of_objects: f64 = self.quarters.iter().map(|(_, bytes)| bytes).sum();
+        if self.container_grows() { of_objects.max(grown) } else { of_objects }
+    }
+
+    fn container_grows(&self) -> bool {
+        self.container.windows(2).all(|pair| match pair {
+            [before, after] => *before > 0.0 && *after >= CONTAINER_GROWTH * before,
+            _ => false,
+        })
+    }
+
+    fn is_leak(&self) -> bool {
+        let [first, second, third, last] = self.quarters.map(|(objects, _)| objects);
+        let each = first.min(second).min(third).min(last) > 0.0;
+        (each && last * 2.0 >= first.max(second).max(third)) || self.container_grows()
+    }
+}
+
+struct Site {
+    name: String,
+    mature: Mature,
+    frames: Vec<ShownFrame>,
+    heaviest: f64,
+}
+
+/// The stacks by the first frame of the user's own code, without those of other tests.
+fn by_site(profile: &Profile, by_stack: &BTreeMap<u32, Mature>) -> BTreeMap<String, Site> {
+    let classes = FrameClasses::new(profile);
+    let mut sites: BTreeMap<String, Site> = BTreeMap::new();
+    for (number, stack) in stacks_by_number(profile) {
+        let Some(mature) = by_stack.get(&number) else { continue };
+        let frames = classes.shown(profile, stack);
+        let has = |wanted: fn(&str) -> bool| frames.iter().any(|f| wanted(&f.function));
+        if has(|f| f.starts_with("test::")) && !has(|f| f.contains("workload_of_leak_check")) {
+            continue;
+        }
+        let site = classes.site(profile, stack).map(|at| name(profile, at)).unwrap_or_default();
+        let entry = sites.entry(site.clone()).or_insert_with(|| Site {
+            name: site,
+            mature: Mature::default(),
+            frames: Vec::new(),
+            heaviest: -1.0,
+        });
+        entry.mature.add(mature);
+        if mature.bytes() > entry.heaviest {
+            entry.heaviest = mature.bytes();
+            entry.frames = frames;
+        }
+    }
+    sites
+}
+
+impl LeakFound {
+    fn unavailable(why: String) -> Self {
+        Self::Unavailable(HeapError::Unavailable {
+            why,
+            next: "a leak check needs diag's heap collector: use diag::Allocator as the global allocator of the test".to_owned(),
+        })
+    }
+}
+
+impl std::error::Error for LeakFound {}
+
+impl fmt::Display for LeakFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (iterations, leaks) = match self {
+            Self::Unavailable(why) => return write!(f, "the leak check could not run: {why}"),
+            Self::Leaks { iterations, leaks } => (iterations, leaks),
+        };
+        write!(f, "memory stays of each iteration ({iterations} were run after the warm-up):")?;
+        for leak in leaks {
+            write!(
+                f,
+                "\n  {}: {} in {:.1} objects an iteration",
+                leak.site,
+                units::bytes(leak.bytes_per_iteration.round() as i64),
+                leak.objects_per_iteration
+            )?;
+            for frame in &leak.frames {
+                if frame.function.contains("workload_of_leak_check") {
+                    break;
+                }
+                match (frame.file.is_empty(), frame.line) {
+                    (true, _) => write!(f, "\n    {}", frame.function)?,
+                    (false, line) => write!(f, "\n    {}  {}:{line}", frame.function, frame.file)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Fails the test when a workload leaks: runs it often, warms up, and panics with the sites and stacks of what stays.
+///
+/// ```
+/// #[global_allocator]
+/// static ALLOC: diag::Allocator = diag::Allocator;
+///
+/// fn main() {
+///     diag::assert_no_leak!(|| drop(vec![0u8; 100]));
+///     diag::assert_no_leak!(warmup = 4, iterations = 32, || drop(String::from("x")));
+/// }
+/// ```
+#[macro_export]
+macro_rules! assert_no_leak {
+    (warmup = $warmup:expr, iterations = $iterations:expr, $workload:expr $(,)?) => {
+        if let Err(found) = $crate::LeakCheck::new().warmup($warmup).iterations($iterations).run($workload) {
+            panic!("{found}");
+        }
+    };
+    ($workload:expr $(,)?) => {
+        if let Err(found) = $crate::LeakCheck::new().run($workload) {
+            panic!("{found}");
+        }
+    };
+}
