@@ -30,9 +30,11 @@ pub(crate) async fn page(State(shared): State<Arc<Shared>>) -> Response {
     let ages = format!("{flamegraph}?ages=1");
     let change = format!("{flamegraph}?seconds=30");
     let memory = format!("{}?format=text", endpoints::API_MEMORY);
+    let leaks = format!("{}?format=text", endpoints::API_LEAKS);
     list(
         &mut html,
         [
+            (leaks.as_str(), "leaks", "Which code leaks, how sure that is, and what could not be told."),
             (flamegraph, "flame graph of live memory", "Which code retains the memory, now."),
             (ages.as_str(), "the same by age", "Old survivors apart from what was just allocated."),
             (change.as_str(), "what changes in 30 seconds", "Grown and vanished stacks; waits that long."),

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use diag::endpoints;
 use diag::leak::{self, Report, Verdict};
+use diag::profile::cohorts::process_started_ns;
 
 use crate::captures;
 use crate::cli::{FormatArgs, GlobalArgs, SymbolArgs, TextOrJson, parse_duration};
 use crate::error::{Error, Result};
-use crate::load::{Loader, spread};
+use crate::load::{Loaded, Loader, spread};
 use crate::output::print;
 use crate::remote::{self, Remote};
 use crate::target::{Endpoint, Target};
@@ -152,35 +153,45 @@ fn waiting<R: Send>(progress: &mut Progress, wait: Duration, work: impl FnOnce()
 }
 
 fn captured(loader: &mut Loader, targets: &[Target], args: &LeaksArgs) -> Result<Report> {
-    let mut notes = Vec::new();
-    let (files, name) = match targets {
+    let mut of_others = 0;
+    let (files, name, is_dir) = match targets {
         [Target::Dir(dir)] => {
             let (all, others) = captures::comparable(captures::list(dir)?);
-            if others > 0 {
-                notes.push(format!(
-                    "the process restarted: {others} captures of earlier processes in {} are left out",
-                    dir.display()
-                ));
-            }
+            of_others += others;
             let files: Vec<Target> =
                 spread(&all, MOST_CAPTURES).into_iter().map(|c| Target::File(c.path)).collect();
-            (files, dir.display().to_string())
+            (files, dir.display().to_string(), true)
         }
-        files => (files.to_vec(), args.targets.join(" ")),
+        files => (files.to_vec(), args.targets.join(" "), false),
     };
-    if files.len() < 2 {
+    let mut loaded = if files.len() < 2 { Vec::new() } else { loader.all(&files)? };
+    if is_dir {
+        of_others += keep_last_process(&mut loaded);
+    }
+    let captures = |n: usize| if n == 1 { "1 capture".to_owned() } else { format!("{n} captures") };
+    let restarted = (of_others > 0)
+        .then(|| format!("the process restarted: {} of earlier processes left out", captures(of_others)));
+    if loaded.len() < 2 {
+        let also = restarted.map(|r| format!(" ({r})")).unwrap_or_default();
         return Err(Error::failed(
-            format!("{name}: one capture cannot be judged"),
+            format!("{name}: one capture cannot be judged{also}"),
             "give a directory with two or more captures of one process, or a live service",
         ));
     }
-    let loaded = loader.all(&files)?;
     loader.progress.step("judging …");
     let profiles: Vec<_> = loaded.iter().map(|l| &l.profile).collect();
     let mut options = leak::Options::default();
     options.maturity = args.maturity;
     options.target = name.clone();
     let mut report = leak::judge_captures(&profiles, &options).map_err(|e| profile_error(&name, &e))?;
-    report.reasons.extend(notes);
+    report.reasons.extend(restarted);
     Ok(report)
+}
+
+/// Keeps the captures of the process that the last one is of, and gives how many were others'.
+fn keep_last_process(loaded: &mut Vec<Loaded>) -> usize {
+    let before = loaded.len();
+    let last = loaded.last().and_then(|l| process_started_ns(&l.profile));
+    loaded.retain(|l| process_started_ns(&l.profile) == last);
+    before - loaded.len()
 }

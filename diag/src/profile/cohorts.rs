@@ -15,7 +15,9 @@ mod captures;
 
 use hashbrown::HashMap;
 
-pub use captures::{CaptureSeries, STARTED_COMMENT, SeriesFault, TAKEN_COMMENT, WORK_COMMENT};
+pub use captures::{
+    CaptureSeries, STARTED_COMMENT, SeriesFault, TAKEN_COMMENT, WORK_COMMENT, process_started_ns,
+};
 
 /// Most censuses kept; even.
 pub const MOST_CENSUSES: usize = 128;

@@ -65,7 +65,7 @@ impl CaptureSeries {
         if first == last {
             return Err(SeriesFault::OneTime);
         }
-        let started: Vec<Option<i64>> = captures.iter().map(|(_, p)| comment(p, STARTED_COMMENT)).collect();
+        let started: Vec<Option<i64>> = captures.iter().map(|(_, p)| process_started_ns(p)).collect();
         if started.windows(2).any(|pair| pair.first() != pair.last()) {
             return Err(SeriesFault::Restarted);
         }
@@ -144,6 +144,11 @@ pub const WORK_COMMENT: &str = "work_units=";
 
 fn work(profile: &Profile) -> u64 {
     comment(profile, WORK_COMMENT).and_then(|n| u64::try_from(n).ok()).unwrap_or(0)
+}
+
+/// When the process of a capture started, nanoseconds since the Unix epoch, if it says so.
+pub fn process_started_ns(profile: &Profile) -> Option<i64> {
+    comment(profile, STARTED_COMMENT)
 }
 
 fn taken_ns(profile: &Profile) -> Option<i64> {
