@@ -16,6 +16,8 @@
 //!
 //! - [`Diag`]: the handle. What cannot run says so in [`Diag::status`]; the host goes on.
 //! - [`heap`]: what is retained, by which code; sampled by jemalloc, about 1 microsecond a sample of 512 KiB.
+//! - [`Diag::leaks`] and [`leak`]: whether it leaks, which code, and how sure that is.
+//! - [`LeakCheck`] and [`assert_no_leak!`]: the same of a workload in a test.
 //! - [`memory`]: where the process's memory stands, from allocator, kernel and cgroup.
 //! - [`work()`], [`declare_cap`], [`gauge`]: what the host says of itself, so that growth is judged by it.
 //! - [`profile`]: the profile model, its codecs and operations; all that tools need, without any collector.

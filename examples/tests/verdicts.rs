@@ -28,19 +28,19 @@ struct Case {
 }
 
 macro_rules! cases {
-    (leaks: $($program:ident $site:literal,)* innocent: $($alike:ident $flags:expr,)*) => {
+    (leaks { $($program:ident $site:literal,)* } innocent { $($alike:ident $flags:expr,)* }) => {
         vec![
             $(
                 Case {
                     name: stringify!($program),
                     program: env!(concat!("CARGO_BIN_EXE_", stringify!($program))),
-                    flags: &["--rate", "60"],
+                    flags: &["--rate", "100"],
                     leaks: Some($site),
                 },
                 Case {
                     name: concat!(stringify!($program), " --fixed"),
                     program: env!(concat!("CARGO_BIN_EXE_", stringify!($program))),
-                    flags: &["--rate", "60", "--fixed"],
+                    flags: &["--rate", "100", "--fixed"],
                     leaks: None,
                 },
             )*
@@ -58,7 +58,7 @@ macro_rules! cases {
 
 fn cases() -> Vec<Case> {
     cases! {
-        leaks:
+        leaks {
         leaky_map "leaky_map::SessionStore::remember",
         leaky_channel "leaky_channel::AuditTrail::record",
         leaky_cycle "leaky_cycle::SupportDesk::open_chat",
@@ -66,10 +66,12 @@ fn cases() -> Vec<Case> {
         leaky_slice "leaky_slice::Gallery::decode_picture",
         leaky_box "leaky_box::RuleBook::compile",
         leaky_labels "leaky_labels::Registry::observe",
+        }
         // At this rate the cache is full after half a minute, and a tooth of the saw takes ten seconds.
-        innocent:
+        innocent {
         warm_cache &["--rate", "500"],
         saw_batch &["--rate", "500"],
+        }
     }
 }
 

