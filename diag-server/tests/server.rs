@@ -55,6 +55,24 @@ fn heap_names_what_retains() {
 }
 
 #[test]
+fn leaks_are_judged_at_once_or_after_a_watch() {
+    let answer = get_ok(server(), "/debug/diag/api/v1/leaks");
+    assert_eq!(answer.header("content-type"), "application/json");
+    let report: diag::leak::Report = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(report.schema, "diag.leaks/1");
+    assert_eq!(report.sampling_period_bytes, PERIOD_BYTES);
+    // The process is seconds old.
+    assert_eq!(report.verdict, diag::leak::Verdict::NotEnoughEvidence, "{report}");
+    assert!(!report.reasons.is_empty());
+
+    let watched = get_ok(server(), "/debug/diag/api/v1/leaks?watch=1&format=text");
+    assert!(watched.header("content-type").starts_with("text/plain"));
+    assert!(watched.text().contains("watched 1 s"), "{}", watched.text());
+    let next = format!("next: diag-cli leaks http://{} --watch 5m\n", server());
+    assert!(watched.text().contains(&next), "{}", watched.text());
+}
+
+#[test]
 fn without_symbols_there_are_addresses_and_modules() {
     let p = profile("/debug/pprof/heap?symbolize=false");
     assert!(p.functions().is_empty());

@@ -115,6 +115,29 @@ fn main() {
         median(quiet),
         median(stalls)
     );
+    // What leak verdicts cost: a census a second in the first two minutes of a process, more rarely later.
+    let mut watch = diag.watch_leaks(Duration::from_secs(3600), None).unwrap();
+    let censuses: Vec<_> = (0..15)
+        .map(|_| {
+            let (elapsed, stall) = worst_stall(|| {
+                let start = Instant::now();
+                watch.census();
+                start.elapsed()
+            });
+            (elapsed, stall)
+        })
+        .collect();
+    let each = median(censuses.iter().map(|c| c.0).collect());
+    println!(
+        "a census for leak verdicts {each:?}: {:.2} % of one core at one a second; worst allocation on another thread {:?}; \
+         with its cohorts the collector holds {:.1} MiB",
+        each.as_secs_f64() * 100.0,
+        median(censuses.iter().map(|c| c.1).collect()),
+        diag.status().heap.map_or(0.0, |h| h.memory_bytes as f64) / f64::from(1 << 20),
+    );
+    let start = Instant::now();
+    let report = diag.leaks(&Default::default()).unwrap();
+    println!("a verdict {:?}, of {} groups of stacks", start.elapsed(), report.tested);
     drop(blocks);
 
     heap.bypass_hooks(true).unwrap();

@@ -4,6 +4,7 @@
 //! at once. A [`LeakWatch`] is a finer look at a stretch of time that begins when it is made.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ const FIRST_RESOLUTION_NS: i64 = 1_000_000_000;
 /// Censuses of a watch.
 const CENSUSES_A_WATCH: u32 = 64;
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(250);
+/// A watch samples no more often than this.
+const SHORTEST_PERIOD_BYTES: u64 = 16 << 10;
 /// Share of the collector's memory limit that each set of cohorts may take.
 const SHARE_OF_LIMIT: u64 = 8;
 
@@ -79,7 +82,7 @@ impl History {
 ///
 /// ```no_run
 /// # #[cfg(feature = "symbols")] fn f(diag: &diag::Diag) -> Result<(), diag::heap::HeapError> {
-/// let mut watch = diag.watch_leaks(std::time::Duration::from_secs(60))?;
+/// let mut watch = diag.watch_leaks(std::time::Duration::from_secs(60), None)?;
 /// for _ in 0..64 {
 ///     std::thread::sleep(watch.interval());
 ///     watch.census();
@@ -93,6 +96,40 @@ pub struct LeakWatch {
     heap: Heap,
     cohorts: Cohorts,
     interval: Duration,
+    /// Ends with the watch.
+    _raised: Option<RaisedRate>,
+}
+
+/// A smaller sampling period than the one that was set, until the drop. Weights are stored at birth, so that it costs the
+/// values nothing.
+#[derive(Debug)]
+struct RaisedRate {
+    heap: Heap,
+    before: u64,
+}
+
+static RAISED: AtomicBool = AtomicBool::new(false);
+
+impl RaisedRate {
+    /// `None` when the period is as small already, or another watch has changed it.
+    fn begin(heap: &Heap, period_bytes: u64) -> Result<Option<Self>, HeapError> {
+        let before = heap.stats().sample_period_bytes;
+        let wanted = period_bytes.max(SHORTEST_PERIOD_BYTES);
+        if wanted >= before || RAISED.swap(true, Ordering::AcqRel) {
+            return Ok(None);
+        }
+        let raised = Self { heap: *heap, before };
+        heap.set_sample_period_bytes(wanted)?;
+        Ok(Some(raised))
+    }
+}
+
+impl Drop for RaisedRate {
+    fn drop(&mut self) {
+        // Refused only where setting it was refused before.
+        let _ = self.heap.set_sample_period_bytes(self.before);
+        RAISED.store(false, Ordering::Release);
+    }
 }
 
 impl LeakWatch {
@@ -133,19 +170,21 @@ impl Diag {
         judge(self, &heap, &cohorts, options)
     }
 
-    /// Begins to watch for leaks, for about so long.
+    /// Begins to watch for leaks, for about so long. With a `sample_bytes` below the sampling period more is sampled until
+    /// the watch is dropped, at least each 16 KiB in the mean: slower leaks are found, at about a microsecond a sample.
     ///
     /// # Errors
-    /// As [`leaks`](Self::leaks).
-    pub fn watch_leaks(&self, length: Duration) -> Result<LeakWatch, HeapError> {
+    /// As [`leaks`](Self::leaks), or when jemalloc refuses the sampling period.
+    pub fn watch_leaks(&self, length: Duration, sample_bytes: Option<u64>) -> Result<LeakWatch, HeapError> {
         let _unprofiled = crate::Unprofiled::begin();
         let heap = *self.heap()?;
         let now = heap.now_ns().ok_or_else(no_ages)?;
+        let raised = sample_bytes.map(|period| RaisedRate::begin(&heap, period)).transpose()?.flatten();
         let interval = (length / CENSUSES_A_WATCH).max(SHORTEST_INTERVAL);
         let resolution = i64::try_from(interval.as_nanos()).unwrap_or(i64::MAX);
         let limit = heap.stats().memory_limit_bytes / SHARE_OF_LIMIT;
         let cohorts = Cohorts::new(now, resolution, limit as usize);
-        let mut watch = LeakWatch { diag: self.clone(), heap, cohorts, interval };
+        let mut watch = LeakWatch { diag: self.clone(), heap, cohorts, interval, _raised: raised };
         watch.census();
         Ok(watch)
     }

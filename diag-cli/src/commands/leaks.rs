@@ -36,6 +36,9 @@ pub struct LeaksArgs {
     /// Watch a live service for so long first; without, it answers at once from what it has kept since it started
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub watch: Option<Duration>,
+    /// With --watch: sample more often for that time, one allocation in so many bytes (at least 16384): finds slower leaks
+    #[arg(long, value_name = "BYTES", requires = "watch")]
+    pub sample_bytes: Option<u64>,
     /// Age from which an object counts [default: a twelfth of the watched time, from 2s to 60s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub maturity: Option<Duration>,
@@ -94,6 +97,7 @@ fn live(loader: &mut Loader, endpoint: &Endpoint, args: &LeaksArgs) -> Result<Re
     let seconds = |d: Duration| d.as_secs_f64().ceil().max(1.0) as u64;
     let mut query: Vec<String> = Vec::new();
     query.extend(args.watch.map(|w| format!("watch={}", seconds(w))));
+    query.extend(args.sample_bytes.map(|bytes| format!("sample_bytes={bytes}")));
     query.extend(args.maturity.map(|m| format!("maturity={}", seconds(m))));
     let path = format!("{}?{}", endpoints::API_LEAKS, query.join("&"));
     let path = path.trim_end_matches('?');

@@ -1,4 +1,5 @@
-//! `leaks`: the verdict, at once or after a watch.
+//! `leaks`: the verdict, at once or after a watch (`watch=60`), which may sample more often for its time
+//! (`sample_bytes=65536`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,9 +33,13 @@ pub(crate) async fn leaks(
     if let Some(host) = headers.get(header::HOST).and_then(|h| h.to_str().ok()) {
         options = options.with_target(format!("http://{host}"));
     }
+    let sample_bytes = query.number("sample_bytes")?;
     let report = match query.seconds("watch")? {
+        None if sample_bytes.is_some() => {
+            return Err(Failure::bad_request("sample_bytes goes with watch=SECONDS: it holds for that time"));
+        }
         None => shared.heavy(move |diag| diag.leaks(&options).map_err(unavailable)).await?,
-        Some(length) => watch(&shared, length, options).await?,
+        Some(length) => watch(&shared, length, sample_bytes, options).await?,
     };
     if as_text {
         return Ok(content::answer(content::TEXT, report.to_string()));
@@ -45,10 +50,12 @@ pub(crate) async fn leaks(
 async fn watch(
     shared: &Arc<Shared>,
     length: Duration,
+    sample_bytes: Option<u64>,
     options: LeakOptions,
 ) -> Result<diag::leak::Report, Failure> {
     let _seat = shared.wait_seat(length)?;
-    let mut watch = shared.heavy(move |diag| diag.watch_leaks(length).map_err(unavailable)).await?;
+    let mut watch =
+        shared.heavy(move |diag| diag.watch_leaks(length, sample_bytes).map_err(unavailable)).await?;
     let end = tokio::time::Instant::now() + length;
     loop {
         let now = tokio::time::Instant::now();

@@ -98,6 +98,12 @@ struct Found<'a> {
 
 /// Judges.
 pub fn judge(cohorts: &Cohorts, stacks: Stacks<'_>, options: &Options) -> Report {
+    let mut report = verdict(cohorts, stacks, options);
+    report.next = next(report.verdict, &options.target);
+    report
+}
+
+fn verdict(cohorts: &Cohorts, stacks: Stacks<'_>, options: &Options) -> Report {
     let mut report = Report {
         schema: SCHEMA.to_owned(),
         sampling_period_bytes: options.period_bytes,
@@ -141,7 +147,7 @@ pub fn judge(cohorts: &Cohorts, stacks: Stacks<'_>, options: &Options) -> Report
         options.maturity.map_or(NEWBORN_NS, |_| NEWBORN_NS.min(NEWBORN_MATURITIES * maturity_ns));
     let warming = warming(&found, report.level, last.at_ns - process_start_ns, newborn_ns);
     suspect::describe(&mut report, cohorts, stacks, options, found, &groups, warming.is_some());
-    conclude(&mut report, cohorts, &tested, options, warming);
+    conclude(&mut report, cohorts, &tested, warming);
     report
 }
 
@@ -261,13 +267,7 @@ fn warming(found: &[Found<'_>], level: usize, age_ns: i64, newborn_ns: i64) -> O
         .then(|| "the process is young and most of what it keeps is still growing".to_owned())
 }
 
-fn conclude(
-    report: &mut Report,
-    cohorts: &Cohorts,
-    tested: &[Tested],
-    options: &Options,
-    warming: Option<String>,
-) {
+fn conclude(report: &mut Report, cohorts: &Cohorts, tested: &[Tested], warming: Option<String>) {
     let leak = report.suspects.iter().any(|s| s.verdict == SuspectVerdict::Leak);
     let undecided = report.suspects.iter().any(|s| s.verdict == SuspectVerdict::UnboundedSoFar);
     if let Some(why) = warming.filter(|_| undecided) {
@@ -288,15 +288,18 @@ fn conclude(
     } else {
         Verdict::NoLeak
     };
-    let target = &options.target;
-    report.next = match report.verdict {
+}
+
+/// The commands to run after a verdict.
+fn next(verdict: Verdict, target: &str) -> Vec<String> {
+    match verdict {
         Verdict::Leak => vec![
             format!("diag-cli flamegraph {target} -o heap.svg"),
             format!("diag-cli capture {target} --every 1m --for 10m -o captures"),
         ],
         Verdict::NotEnoughEvidence => vec![format!("diag-cli leaks {target} --watch 5m")],
         Verdict::NoLeak => vec![format!("diag-cli triage {target}")],
-    };
+    }
 }
 
 #[cfg(test)]

@@ -19,14 +19,14 @@ impl fmt::Display for Report {
             Verdict::NoLeak => writeln!(f, "no leak found")?,
             Verdict::NotEnoughEvidence => writeln!(f, "not enough evidence for a verdict")?,
         }
-        writeln!(
-            f,
-            "watched {}, judged on the last {}; objects count from an age of {}; {} in use",
-            seconds(self.watched_s),
-            seconds(self.window_s),
-            seconds(self.maturity_s),
-            units::bytes(self.live_bytes)
-        )?;
+        write!(f, "watched {}", seconds(self.watched_s))?;
+        if self.window_s > 0.0 {
+            write!(f, ", judged on the last {}", seconds(self.window_s))?;
+        }
+        if self.maturity_s > 0.0 {
+            write!(f, "; objects count from an age of {}", seconds(self.maturity_s))?;
+        }
+        writeln!(f, "; {} in use", units::bytes(self.live_bytes))?;
         for reason in &self.reasons {
             writeln!(f, "- {reason}")?;
         }
