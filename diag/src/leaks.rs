@@ -222,6 +222,9 @@ fn judge(diag: &Diag, heap: &Heap, cohorts: &Cohorts, options: &LeakOptions) -> 
         leak::judge(cohorts, Stacks { profile: &profile, of_row: &|row| stacks.get(&row).copied() }, &judged);
     if !stats.active {
         report.reasons.push("sampling is switched off: what is allocated meanwhile is not seen".to_owned());
+        if report.verdict == leak::Verdict::NoLeak {
+            report.verdict = leak::Verdict::NotEnoughEvidence;
+        }
     }
     Ok(report)
 }

@@ -51,6 +51,10 @@ const SHORTEST_MATURITY_NS: i64 = 2_000_000_000;
 const FEWEST_CENSUSES: usize = 2;
 /// Net samples by which a leak is found in 95 of 100 cases (simulated).
 const SAMPLES_TO_FIND: f64 = 24.0;
+/// Share of lost samples above which the innocence of what was seen says little.
+const LOSSES_THAT_MATTER: f64 = 0.01;
+/// Losses after which an object is not followed.
+const UNSEEN: [&str; 4] = ["live_table_full", "site_table_full", "reentered_samples", "cohort_rows_dropped"];
 /// A process younger than this, with most of its groups growing, is warming up.
 const YOUNG_NS: i64 = 600_000_000_000;
 /// One younger than this is warming up in any case: in the first seconds every cache grows. With a maturity of the
@@ -281,9 +285,18 @@ fn conclude(report: &mut Report, cohorts: &Cohorts, tested: &[Tested], warming: 
             "no sampled object lived long enough to be judged: the process does too little, or samples too rarely".to_owned(),
         );
     }
+    let lost: u64 = UNSEEN.iter().filter_map(|what| report.losses.get(*what)).sum();
+    let births = cohorts.censuses().last().map_or(0.0, |c| c.births);
+    let blind = lost as f64 > LOSSES_THAT_MATTER * births.max(1.0);
+    if blind {
+        report.reasons.push(format!(
+            "{lost} samples were lost or not followed, so that a leak among them is not seen; raise heap_table_bytes or the \
+             sampling period"
+        ));
+    }
     report.verdict = if leak {
         Verdict::Leak
-    } else if undecided || (samples == 0 && moved == 0) {
+    } else if blind || undecided || (samples == 0 && moved == 0) {
         Verdict::NotEnoughEvidence
     } else {
         Verdict::NoLeak

@@ -179,7 +179,11 @@ impl Case<'_> {
         let of_rows: BTreeSet<StackId> = self.keys.iter().filter_map(|key| (stacks.of_row)(*key)).collect();
         let live = Live::of(profile, &of_rows);
         let cap = options.declared.iter().filter(|d| d.speaks_of(&self.site)).find_map(|d| d.cap_bytes);
-        let (verdict, evidence) = self.verdict(warming, cap, live.bytes);
+        let (verdict, mut evidence) = self.verdict(warming, cap, live.bytes);
+        if let Some(gauge) = options.declared.iter().find(|d| d.len.is_some() && d.speaks_of(&self.site)) {
+            let room = gauge.capacity.map(|c| format!(", room for {c}")).unwrap_or_default();
+            evidence.push_str(&format!("; its gauge {} says {}{room}", gauge.name, gauge.len.unwrap_or(0)));
+        }
         let hours = self.window.seconds() / 3600.0;
         let (net, low) = self.flow.net_bytes();
         let censuses = cohorts.censuses();

@@ -161,6 +161,32 @@ fn a_declared_cap_is_believed_until_it_is_exceeded() {
 }
 
 #[test]
+fn a_gauge_is_told_with_the_suspect() {
+    let process = Process::new(&with(&[leak(0.1)]), UNTIL, 7);
+    let gauge =
+        Declared { name: "stack10".into(), len: Some(4711), capacity: Some(8192), ..Declared::default() };
+    let options = Options { declared: vec![gauge], ..options() };
+    let report = judge_cohorts(&process.cohorts(0.0, UNTIL / 64.0), &process.profile(), &options);
+    let evidence = &report.suspects[0].evidence;
+    assert!(evidence.ends_with("its gauge stack10 says 4711, room for 8192"), "{evidence}");
+}
+
+#[test]
+fn lost_samples_are_no_proof_of_innocence() {
+    let process = Process::new(&rest(), UNTIL, 13);
+    let judged = |lost: u64| {
+        let losses = BTreeMap::from([("live_table_full".to_owned(), lost)]);
+        let options = Options { losses, ..options() };
+        judge_cohorts(&process.cohorts(0.0, UNTIL / 64.0), &process.profile(), &options)
+    };
+    assert_eq!(judged(2).verdict, Verdict::NoLeak);
+    let blind = judged(1000);
+    assert_eq!(blind.verdict, Verdict::NotEnoughEvidence);
+    assert!(blind.reasons.iter().any(|r| r.contains("1000 samples were lost")), "{:?}", blind.reasons);
+    assert!(blind.to_string().contains("live_table_full 1000"), "{blind}");
+}
+
+#[test]
 fn time_to_the_limit_is_told() {
     let process = Process::new(&with(&[leak(0.1)]), UNTIL, 8);
     let limit = Some((1u64 << 30, 1u64 << 29));
