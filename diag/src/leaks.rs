@@ -1,11 +1,12 @@
 //! Leak verdicts about the running process: who takes the censuses, and what the judge is told.
 //!
 //! The diagnostics' own thread keeps a history from the start of the process on ([`History`]), so that a question is answered
-//! at once. A [`LeakWatch`] is a finer look at a stretch of time that begins when it is made.
+//! at once: of the whole past, and finer of the last minutes. A [`LeakWatch`] is a finer look at a stretch of time that begins when it is made.
+
+mod history;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::face::Diag;
@@ -13,21 +14,15 @@ use crate::heap::{Heap, HeapError};
 use crate::leak::{self, Report, Stacks};
 use crate::profile::cohorts::Cohorts;
 use crate::profile::{LabelValue, Profile, StackId};
+pub(crate) use history::History;
 
-/// Cells of the history's grid at first.
-const FIRST_RESOLUTION_NS: i64 = 1_000_000_000;
 /// Censuses of a watch.
 const CENSUSES_A_WATCH: u32 = 64;
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(250);
 /// A watch samples no more often than this.
 const SHORTEST_PERIOD_BYTES: u64 = 16 << 10;
-/// Share of the collector's memory limit that each set of cohorts may take.
+/// Share of the collector's memory limit that the cohorts of a watch may take.
 const SHARE_OF_LIMIT: u64 = 8;
-
-/// The cohorts since the start of the process.
-pub(crate) struct History {
-    cohorts: Mutex<Cohorts>,
-}
 
 /// How a verdict is asked for.
 #[derive(Clone, Debug, Default)]
@@ -52,29 +47,6 @@ impl LeakOptions {
     pub fn with_target(mut self, target: impl Into<String>) -> Self {
         self.target = Some(target.into());
         self
-    }
-}
-
-impl History {
-    pub(crate) fn new(heap: &Heap) -> Self {
-        let limit = heap.stats().memory_limit_bytes / SHARE_OF_LIMIT;
-        Self { cohorts: Mutex::new(Cohorts::new(0, FIRST_RESOLUTION_NS, limit as usize)) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Cohorts> {
-        self.cohorts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a census when it is time. Called by the diagnostics' thread.
-    pub(crate) fn tick(&self, heap: &Heap) {
-        let mut cohorts = self.lock();
-        if heap.now_ns().is_some_and(|now| now >= cohorts.next_census_ns()) {
-            heap.census(&mut cohorts, crate::work::total());
-        }
-    }
-
-    pub(crate) fn memory_bytes(&self) -> u64 {
-        self.lock().memory_bytes() as u64
     }
 }
 
@@ -164,10 +136,19 @@ impl Diag {
         let _unprofiled = crate::Unprofiled::begin();
         let heap = *self.heap()?;
         let history = self.history().ok_or_else(no_ages)?;
-        // A copy: questions must not make the history coarser.
-        let mut cohorts = history.lock().clone();
-        heap.census(&mut cohorts, crate::work::total());
-        judge(self, &heap, &cohorts, options)
+        let judged = |mut cohorts: Cohorts| {
+            heap.census(&mut cohorts, crate::work::total());
+            judge(self, &heap, &cohorts, options)
+        };
+        let report = judged(history.whole())?;
+        match history.recent().filter(|_| report.verdict != leak::Verdict::Leak) {
+            None => Ok(report),
+            // What began lately is drowned in a long past.
+            Some(recent) => {
+                let recent = judged(recent)?;
+                Ok(if recent.verdict == leak::Verdict::Leak { recent } else { report })
+            }
+        }
     }
 
     /// Begins to watch for leaks, for about so long. With a `sample_bytes` below the sampling period more is sampled until
