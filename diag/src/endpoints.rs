@@ -20,3 +20,7 @@ pub const API_MEMORY: &str = "/debug/diag/api/v1/memory";
 pub const API_LEAKS: &str = "/debug/diag/api/v1/leaks";
 /// A flame graph of the process; SVG.
 pub const API_FLAMEGRAPH: &str = "/debug/diag/api/v1/flamegraph";
+/// Where resident memory is and what grows within `seconds=` (default 5); JSON, or a table with `format=text`.
+pub const API_TRIAGE: &str = "/debug/diag/api/v1/triage";
+/// Gives jemalloc's unused pages back, and says what that brought; POST only, JSON.
+pub const API_PURGE: &str = "/debug/diag/api/v1/purge";

@@ -115,6 +115,14 @@ impl Diag {
         waterline(&self.inner.heap)
     }
 
+    /// The waterline with the mappings beside it: what [`judge`](crate::memory::triage::judge) compares. Walks the page tables.
+    #[cfg(feature = "memory")]
+    pub fn survey(&self) -> crate::memory::triage::Survey {
+        let waterline = waterline(&self.inner.heap);
+        let _unprofiled = crate::Unprofiled::begin();
+        crate::memory::triage::Survey { waterline, mappings: crate::memory::read_mappings() }
+    }
+
     /// The profile with names, files and lines for its addresses, inlined frames expanded, allocator frames stripped.
     ///
     /// Reads this program's object files. Addresses resolved once are kept, bounded; everything else is dropped again.

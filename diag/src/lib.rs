@@ -53,6 +53,8 @@ mod context;
 #[cfg(feature = "heap")]
 mod declared;
 pub mod endpoints;
+#[cfg(feature = "memory")]
+pub mod evidence;
 #[cfg(feature = "heap")]
 mod face;
 #[cfg(feature = "heap")]

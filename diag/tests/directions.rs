@@ -28,6 +28,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tasks", &["profile", "sys", "config"]),
     ("recorder", &["profile", "sys", "config"]),
     ("memory", &["sys"]),
+    // What a heap profile says about the memory: where both models meet.
+    ("evidence", &["memory", "profile"]),
     ("symbols", &["profile", "sys"]),
     ("allocator", &["sys"]),
     ("config", &["sys"]),

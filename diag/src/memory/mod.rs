@@ -5,23 +5,29 @@
 //! and, unless it is to be [quick](read_quick), a walk of the page tables (see `process.rs`); no lock of the host's, and
 //! bounded memory.
 //!
-//! What it is not: a history (take two and compare), or a verdict.
+//! What it is not: a history (take two and compare), or a verdict. That is [`triage`], which compares two, better with
+//! [`Mappings`] beside them.
 
 mod cgroup;
 mod fields;
 mod jemalloc;
+mod mappings;
 mod model;
 mod process;
+mod purge;
 mod reading;
 mod source;
 mod text;
+pub mod triage;
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use mappings::{Mappings, read_mappings};
 pub use model::{
     Arena, Bin, Cgroup, Events, Jemalloc, LimitedBy, Machine, Pressure, Process, Stall, Stat, Waterline,
 };
+pub use purge::{Idle, Purge, purge};
 pub use reading::{Limit, Reading};
 
 /// Value of [`Waterline::schema`].

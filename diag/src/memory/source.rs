@@ -33,6 +33,17 @@ impl Source {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// The file at an absolute path, to be read line by line. The error names the path.
+    pub(super) fn open(&self, path: &str) -> Result<File, String> {
+        File::open(self.at(path)).map_err(|e| reason(path, &e))
+    }
+
+    /// The names in the directory at an absolute path, at most `most`. The error names the path.
+    pub(super) fn names(&self, path: &str, most: usize) -> Result<Vec<String>, String> {
+        let entries = std::fs::read_dir(self.at(path)).map_err(|e| reason(path, &e))?;
+        Ok(entries.flatten().take(most).filter_map(|e| e.file_name().into_string().ok()).collect())
+    }
+
     pub(super) fn is_dir(&self, path: &str) -> bool {
         self.at(path).is_dir()
     }
@@ -42,7 +53,7 @@ impl Source {
     }
 }
 
-fn reason(path: &str, error: &std::io::Error) -> String {
+pub(super) fn reason(path: &str, error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => format!("no {path}"),
         ErrorKind::PermissionDenied => format!("no permission to read {path}"),

@@ -29,6 +29,7 @@ mod properties;
 mod regroup;
 pub mod sampling;
 mod select;
+pub mod slabs;
 pub mod speedscope;
 pub mod symbolize;
 pub mod table;

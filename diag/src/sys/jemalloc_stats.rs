@@ -58,6 +58,21 @@ pub(crate) fn refresh() -> Result<(), String> {
     if code == 0 { Ok(()) } else { Err(failed("epoch", code)) }
 }
 
+/// Gives all unused dirty and muzzy pages of all arenas back to the kernel (`arena.4096.purge`). Costs a madvise an
+/// extent; threads that allocate meanwhile wait for the lock of their arena.
+pub(crate) fn purge() -> Result<(), String> {
+    let name = format!("arena.{ALL_ARENAS}.purge");
+    let c_name = c_name(&name)?;
+    // SAFETY: the name ends with NUL; the control reads and writes no value.
+    let code = unsafe { ffi::mallctl(c_name.as_ptr(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), 0) };
+    if code == 0 {
+        Ok(())
+    } else {
+        let error = std::io::Error::from_raw_os_error(code);
+        Err(format!("jemalloc does not do `{name}`: {error}"))
+    }
+}
+
 /// A `size_t`.
 pub(crate) fn size(name: &str) -> Result<u64, String> {
     read::<usize>(name).map(|v| v as u64)
