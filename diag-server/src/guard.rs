@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header, uri::Authority};
+use axum::http::{HeaderMap, Method, StatusCode, header, uri::Authority};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use diag::Config;
@@ -34,8 +34,16 @@ impl Access {
         }
     }
 
-    fn check(&self, headers: &HeaderMap, authority: Option<&Authority>) -> Result<(), Failure> {
+    fn check(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        authority: Option<&Authority>,
+    ) -> Result<(), Failure> {
         same_site(headers)?;
+        if !method.is_safe() {
+            own_page(headers)?;
+        }
         match self {
             Self::Host => Ok(()),
             Self::Closed(why) => Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, format!("closed: {why}"))),
@@ -56,7 +64,7 @@ impl Access {
 
 /// Runs before every route.
 pub(crate) async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
-    match access.check(request.headers(), request.uri().authority()) {
+    match access.check(request.method(), request.headers(), request.uri().authority()) {
         Ok(()) => next.run(request).await,
         Err(failure) => failure.into_response(),
     }
@@ -73,6 +81,22 @@ fn same_site(headers: &HeaderMap) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// What changes something is not for pages of other sites, by a form or a link either. Older browsers send `Origin` alone; programs
+/// send neither.
+fn own_page(headers: &HeaderMap) -> Result<(), Failure> {
+    let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap_or("?"));
+    let site = text("sec-fetch-site").is_none_or(|s| matches!(s, "same-origin" | "none"));
+    let host = text("host");
+    let origin = text("origin").is_none_or(|o| o.split_once("://").map(|(_, host)| host) == host);
+    if site && origin {
+        return Ok(());
+    }
+    Err(Failure::new(
+        StatusCode::FORBIDDEN,
+        "pages of other sites may not change anything here; use `diag-cli triage TARGET --purge` or curl -X POST",
+    ))
 }
 
 /// A page whose own name was rebound to 127.0.0.1 still sends that name as `Host`.

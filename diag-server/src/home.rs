@@ -31,6 +31,7 @@ pub(crate) async fn page(State(shared): State<Arc<Shared>>) -> Response {
     let change = format!("{flamegraph}?seconds=30");
     let memory = format!("{}?format=text", endpoints::API_MEMORY);
     let leaks = format!("{}?format=text", endpoints::API_LEAKS);
+    let triage = format!("{}?format=text", endpoints::API_TRIAGE);
     list(
         &mut html,
         [
@@ -39,6 +40,7 @@ pub(crate) async fn page(State(shared): State<Arc<Shared>>) -> Response {
             (ages.as_str(), "the same by age", "Old survivors apart from what was just allocated."),
             (change.as_str(), "what changes in 30 seconds", "Grown and vanished stacks; waits that long."),
             (memory.as_str(), "memory", "Allocator, process and cgroup, as a table."),
+            (triage.as_str(), "why memory grows", "Where resident memory is and what grows in 5 seconds."),
             (endpoints::API_STATUS, "status", "What runs, what does not, and why; JSON."),
             (endpoints::PPROF_INDEX, "profiles", "Files for pprof and other tools."),
             (metrics::SECOND_PATH, "metrics", "Counters for Prometheus."),

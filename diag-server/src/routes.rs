@@ -40,6 +40,8 @@ pub(crate) fn build<S: Clone + Send + Sync + 'static>(
     add(endpoints::API_MEMORY, get(api::memory));
     add(endpoints::API_LEAKS, get(api::leaks));
     add(endpoints::API_FLAMEGRAPH, get(api::flamegraph));
+    add(endpoints::API_TRIAGE, get(api::triage));
+    add(endpoints::API_PURGE, post(api::purge));
     add(endpoints::UI, get(home::page));
     add(metrics::SECOND_PATH, get(metrics::text));
     if options.metrics {
@@ -64,7 +66,8 @@ async fn nothing_here() -> Failure {
 
 async fn wrong_method(method: Method, request: Request) -> Failure {
     let path: String = request.uri().path().chars().take(100).collect();
-    Failure::new(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not answer {method}; use GET"))
+    let right = if path == endpoints::API_PURGE { "POST" } else { "GET" };
+    Failure::new(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not answer {method}; use {right}"))
 }
 
 #[cfg(test)]

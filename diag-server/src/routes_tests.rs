@@ -117,6 +117,38 @@ async fn leaks_need_the_collector_and_sane_parameters() {
 }
 
 #[tokio::test]
+async fn triage_and_purge_refuse_what_is_not_meant() {
+    let purge = |headers: &[(&str, &str)]| {
+        let mut request = request("POST", endpoints::API_PURGE);
+        for (name, value) in headers {
+            let name = header::HeaderName::try_from(*name).unwrap();
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        request
+    };
+    for other_site in [
+        &[("origin", "https://evil.example")] as &[_],
+        &[("origin", "null")],
+        &[("origin", "http://localhost:6061")],
+        // A form that another page submits is a navigation.
+        &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")],
+        &[("sec-fetch-site", "same-site"), ("sec-fetch-mode", "navigate")],
+    ] {
+        let text = refused(purge(other_site), StatusCode::FORBIDDEN).await;
+        assert!(text.contains("may not change"), "{text}");
+    }
+    for own in [&[("origin", "http://localhost:6060"), ("sec-fetch-site", "same-origin")] as &[_], &[]] {
+        let answer = call(Access::Loopback, purge(own)).await;
+        assert_ne!(answer.status, StatusCode::FORBIDDEN, "{}", answer.body);
+    }
+    let text = refused(request("GET", endpoints::API_PURGE), StatusCode::METHOD_NOT_ALLOWED).await;
+    assert!(text.contains("use POST"), "{text}");
+    for wrong in ["seconds=0", "seconds=3601", "seconds=x", "format=xml"] {
+        refused(request("GET", &format!("{}?{wrong}", endpoints::API_TRIAGE)), StatusCode::BAD_REQUEST).await;
+    }
+}
+
+#[tokio::test]
 async fn metrics_are_well_formed() {
     let answer = get_ok("/metrics").await;
     assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"));

@@ -201,6 +201,49 @@ fn metrics_and_memory_know_the_allocator() {
 }
 
 #[test]
+fn triage_sees_what_drips() {
+    let _turn = turn();
+    let addr = server();
+    let stop = AtomicBool::new(false);
+    let (answer, text) = std::thread::scope(|scope| {
+        scope.spawn(|| drip(&stop));
+        let answer = get_ok(addr, "/debug/diag/api/v1/triage?seconds=3");
+        let text = get_ok(addr, "/debug/diag/api/v1/triage?seconds=1&format=text").text();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        (answer, text)
+    });
+    assert_eq!(answer.header("content-type"), "application/json");
+    let t: diag::memory::triage::Triage = serde_json::from_slice(&answer.body).unwrap();
+    let live = t.part(diag::memory::triage::PartName::LiveHeap).unwrap();
+    // 64 KiB each 10 ms or a little more; a busy machine is slower.
+    assert!((1 << 20..100 << 20).contains(&live.growth_bytes.unwrap()), "{t}");
+    assert!(live.bytes >= RETAINED_BYTES as i64, "{t}");
+    assert_eq!(t.pid, Some(std::process::id()));
+    assert!(t.watched_s >= 3.0 && t.sampled.is_some(), "{t}");
+    let sum: i64 = t.parts.iter().map(|p| p.bytes).sum();
+    assert_eq!(sum + t.unexplained_bytes, t.total_bytes.value().unwrap() as i64, "{t}");
+    assert!(t.next.iter().all(|n| !n.contains("TARGET")), "the client's name for it: {:?}", t.next);
+    assert!(
+        text.starts_with("verdict: ") && text.contains("live heap") && text.contains("\nnext\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_purge_is_asked_for_with_post() {
+    let _turn = turn();
+    let addr = server();
+    // Pages that were used and are free: on a thread that stays, in blocks below the size that goes back at once.
+    let blocks: Vec<Vec<u8>> = (0..64).map(|_| std::hint::black_box(vec![1u8; 1 << 20])).collect();
+    drop(blocks);
+    let purge: diag::memory::Purge =
+        serde_json::from_slice(&read(ask(addr, "POST /debug/diag/api/v1/purge")).body).unwrap();
+    let dirty = |idle: &diag::memory::Idle| idle.dirty_bytes.value().unwrap();
+    assert!(dirty(&purge.before) > 16 << 20 && dirty(&purge.after) < 8 << 20, "{purge:?}");
+    assert!(purge.returned_bytes().is_some_and(|b| b > 8 << 20), "{purge:?}");
+}
+
+#[test]
 fn a_client_that_hangs_up_frees_its_place() {
     let _turn = turn();
     let addr = server();

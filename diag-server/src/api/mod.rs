@@ -2,6 +2,7 @@
 
 mod flamegraph;
 mod leaks;
+mod triage;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 pub(crate) use flamegraph::flamegraph;
 pub(crate) use leaks::leaks;
+pub(crate) use triage::{purge, triage};
 
 use crate::content;
 use crate::failure::Failure;
