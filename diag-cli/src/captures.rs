@@ -50,6 +50,32 @@ pub fn file_name(kind: &str, taken_unix_ns: i64, process: Option<Process>, exten
 /// # Errors
 /// The directory cannot be read, or holds no profile.
 pub fn list(dir: &Path) -> Result<Vec<Capture>> {
+    let captures = list_as(dir, &EXTENSIONS)?;
+    if captures.is_empty() {
+        return Err(Error::failed(
+            format!("{}: no captures in this directory", dir.display()),
+            format!("`diag-cli capture TARGET -o {}` writes some", dir.display()),
+        ));
+    }
+    Ok(captures)
+}
+
+/// The waterlines in a directory (`memory-*.json`), oldest first; there may be none.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn list_waterlines(dir: &Path) -> Result<Vec<Capture>> {
+    let mut files = list_as(dir, &[".json"])?;
+    files.retain(|c| c.kind == "memory");
+    Ok(files)
+}
+
+/// Whose capture a file is, by its name.
+pub fn process_of(path: &Path) -> Option<Process> {
+    parse_stem(path.file_name()?.to_str()?.strip_suffix(".json")?).2
+}
+
+fn list_as(dir: &Path, extensions: &[&str]) -> Result<Vec<Capture>> {
     let fail = |e: &std::io::Error| {
         Error::failed(
             format!("cannot read the directory {}: {}", dir.display(), reason(e)),
@@ -64,7 +90,7 @@ pub fn list(dir: &Path) -> Result<Vec<Capture>> {
         if name.starts_with('.') {
             continue;
         }
-        let Some(stem) = EXTENSIONS.iter().find_map(|x| name.strip_suffix(x)) else { continue };
+        let Some(stem) = extensions.iter().find_map(|x| name.strip_suffix(x)) else { continue };
         let Ok(meta) = std::fs::metadata(entry.path()) else { continue };
         if !meta.is_file() {
             continue;
@@ -82,12 +108,6 @@ pub fn list(dir: &Path) -> Result<Vec<Capture>> {
             taken_unix_ns: taken.unwrap_or(modified_ns),
             process,
         });
-    }
-    if captures.is_empty() {
-        return Err(Error::failed(
-            format!("{}: no captures in this directory", dir.display()),
-            format!("`diag-cli capture TARGET -o {}` writes some", dir.display()),
-        ));
     }
     captures.sort_by(|a, b| (a.taken_unix_ns, &a.path).cmp(&(b.taken_unix_ns, &b.path)));
     Ok(captures)

@@ -61,6 +61,8 @@ pub enum Command {
     Flamegraph(commands::flamegraph::FlamegraphArgs),
     /// Write a profile in the format of another viewer
     Convert(commands::convert::ConvertArgs),
+    /// Why does memory grow, or exceed the heap: RSS or cgroup against the allocator's books
+    Triage(commands::triage::TriageArgs),
     /// Why is it empty, what is misconfigured
     Doctor(commands::doctor::DoctorArgs),
     /// The whole story on a bundled leaky service

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ureq::config::RedirectAuthHeaders;
-use ureq::http::{HeaderMap, StatusCode};
+use ureq::http::{HeaderMap, Response, StatusCode};
 use ureq::{Agent, Timeout};
 
 use crate::error::{Error, Result, one_line};
@@ -129,12 +129,22 @@ impl Client {
             request = request.header("Authorization", value);
         }
         let wait = self.timeout + extra_wait.saturating_mul(3) / 2;
-        let mut response = request
-            .config()
-            .timeout_recv_response(Some(wait))
-            .build()
-            .call()
-            .map_err(FetchError::Transport)?;
+        let sent = request.config().timeout_recv_response(Some(wait)).build().call();
+        Self::complete(sent.map_err(FetchError::Transport)?)
+    }
+
+    /// Asks the target to do something, without a body. Redirects are not followed as a POST.
+    pub fn post(&self, target: &Endpoint, path: &str) -> std::result::Result<Answer, FetchError> {
+        let agent = if target.is_loopback() { &self.loopback } else { &self.agent };
+        let mut request = agent.post(target.url(path)).header("Accept", "*/*");
+        if let Some(value) = self.authorization(target) {
+            request = request.header("Authorization", value);
+        }
+        let sent = request.config().timeout_recv_response(Some(self.timeout)).build().send_empty();
+        Self::complete(sent.map_err(FetchError::Transport)?)
+    }
+
+    fn complete(mut response: Response<ureq::Body>) -> std::result::Result<Answer, FetchError> {
         let status = response.status();
         let announced = response.body().content_length();
         if status != StatusCode::OK {

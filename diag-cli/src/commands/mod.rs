@@ -12,3 +12,4 @@ pub mod manual;
 pub mod peek;
 pub mod top;
 pub mod tree;
+pub mod triage;
