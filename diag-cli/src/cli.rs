@@ -63,6 +63,8 @@ pub enum Command {
     Convert(commands::convert::ConvertArgs),
     /// Why does memory grow, or exceed the heap: RSS or cgroup against the allocator's books
     Triage(commands::triage::TriageArgs),
+    /// Gate for CI: fails when a profile grew by more than a limit
+    Check(commands::check::CheckArgs),
     /// Why is it empty, what is misconfigured
     Doctor(commands::doctor::DoctorArgs),
     /// The whole story on a bundled leaky service
@@ -107,6 +109,40 @@ pub struct SymbolArgs {
         help_heading = "Symbols"
     )]
     pub symbol_path: Vec<PathBuf>,
+}
+
+/// Parses `10MiB`, `512k`, `1GB`; powers of 1024 unless the unit ends in B without an i; a bare number is bytes.
+///
+/// # Errors
+/// A sentence for the user.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("'{text}' is not a size: write 4096, 512KiB, 10MiB or 1GiB");
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kib" => 1024.0,
+        "m" | "mib" => 1024.0 * 1024.0,
+        "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        _ => return Err(wrong()),
+    };
+    Ok((number.parse::<f64>().map_err(|_| wrong())? * scale).round() as u64)
+}
+
+/// Parses `5%` as 0.05.
+///
+/// # Errors
+/// A sentence for the user.
+pub fn parse_percent(text: &str) -> Result<f64, String> {
+    let number = text.trim().strip_suffix('%').map(str::trim).and_then(|n| n.parse::<f64>().ok());
+    number
+        .filter(|p| p.is_finite() && *p >= 0.0)
+        .map(|p| p / 100.0)
+        .ok_or_else(|| format!("'{text}' is not a share: write 5% or 0.5%"))
 }
 
 /// Parses `500ms`, `10s`, `5m`, `1h`, `1d`, `1m30s`; a bare number is seconds.
@@ -155,6 +191,28 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_and_shares() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("512KiB", 512 << 10),
+            ("10M", 10 << 20),
+            ("1.5 GiB", 3 << 29),
+            ("1GB", 1_000_000_000),
+        ] {
+            assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "MiB", "-1", "1x", "1..5k"] {
+            assert!(parse_bytes(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_percent("5%"), Ok(0.05));
+        assert_eq!(parse_percent("0 %"), Ok(0.0));
+        for bad in ["5", "-1%", "x%", "inf%", "%"] {
+            assert!(parse_percent(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -61,6 +61,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Flamegraph(args) => commands::flamegraph::run(global, args),
         Command::Convert(args) => commands::convert::run(global, args),
         Command::Triage(args) => commands::triage::run(global, args),
+        Command::Check(args) => commands::check::run(global, args),
         Command::Doctor(args) => commands::doctor::run(global, args),
         #[cfg(feature = "demo")]
         Command::Demo(args) => commands::demo::run(global, args),

@@ -1,6 +1,7 @@
 //! The verbs, one a file. Each has its arguments and a `run`.
 
 pub mod capture;
+pub mod check;
 pub mod convert;
 #[cfg(feature = "demo")]
 pub mod demo;
