@@ -32,7 +32,7 @@ use crate::profile::{Profile, StackId};
 pub use captures::judge_captures;
 pub use declared::Declared;
 use flow::{Flow, Window};
-use groups::{Group, groups};
+use groups::{Group, Kind, groups};
 pub use report::{Report, SCHEMA, Suspect, SuspectVerdict, Verdict};
 
 /// Nominal share of processes told of a leak that have none; shared out over groups and windows. What a process must get
@@ -146,7 +146,7 @@ fn verdict(cohorts: &Cohorts, stacks: Stacks<'_>, options: &Options) -> Report {
     report.tested = groups.len();
     let tested: Vec<Tested> = windows.iter().map(|w| Tested::of(cohorts, &groups, *w)).collect();
     let found = find(&groups, &tested);
-    report.level = level(&tested);
+    report.level = level(&groups, &tested);
     let newborn_ns =
         options.maturity.map_or(NEWBORN_NS, |_| NEWBORN_NS.min(NEWBORN_MATURITIES * maturity_ns));
     let warming = warming(&found, report.level, last.at_ns - process_start_ns, newborn_ns);
@@ -250,19 +250,21 @@ fn discoveries(flows: &[Flow], alpha: f64) -> Vec<(usize, f64)> {
     with_q
 }
 
-/// Groups with enough samples that came of age or died, and as many of the one as of the other.
-fn level(tested: &[Tested]) -> usize {
+/// Sites with enough samples that came of age or died, and as many of the one as of the other.
+fn level(groups: &[Group<'_>], tested: &[Tested]) -> usize {
     let is_level = |f: &&Flow| {
         let (gained, lost) = f.effective();
         gained + lost >= LEVEL_SAMPLES && f.p > 0.1
     };
-    tested.first().map_or(0, |longest| longest.flows.iter().filter(is_level).count())
+    let flows = tested.first().map(|longest| longest.flows.as_slice()).unwrap_or_default();
+    let of_sites = groups.iter().zip(flows).filter(|(group, _)| group.kind == Kind::Site);
+    of_sites.map(|(_, flow)| flow).filter(is_level).count()
 }
 
 /// Why the process as a whole is taken to be in its first fill: it is very young, or it is young and more of its sites
 /// grow than are level.
 fn warming(found: &[Found<'_>], level: usize, age_ns: i64, newborn_ns: i64) -> Option<String> {
-    let growing = found.iter().filter(|f| f.group.caller.is_none()).count();
+    let growing = found.iter().filter(|f| f.group.kind == Kind::Site).count();
     if age_ns < newborn_ns {
         let age_s = age_ns / 1_000_000_000;
         return Some(format!("the process is {age_s} s old, and in its first seconds every cache grows"));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::flow::{self, Flow, Window};
-use super::groups::Group;
+use super::groups::{Group, Kind};
 use super::{Found, Options, Report, Stacks, Suspect, SuspectVerdict, container};
 use crate::profile::cohorts::{Cohorts, Row};
 use crate::profile::frames::{FrameClasses, ShownFrame};
@@ -73,7 +73,8 @@ struct Case<'a> {
     doublings: Option<u32>,
 }
 
-/// One case a site: the whole of it when that is significant, else its significant callers together.
+/// One case a site: the whole of it when that is significant, else its significant callers together. A function that spreads
+/// its growth over several sites is one when none of them is, the innermost such function.
 fn cases<'a>(
     cohorts: &Cohorts,
     found: Vec<Found<'a>>,
@@ -81,15 +82,17 @@ fn cases<'a>(
     options: &Options,
     process_start_ns: i64,
 ) -> Vec<Case<'a>> {
+    let (mut spread, of_sites): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|f| f.group.kind == Kind::Spread);
     let mut by_site: BTreeMap<String, Vec<Found<'a>>> = BTreeMap::new();
-    for one in found {
+    for one in of_sites {
         by_site.entry(one.group.site.clone()).or_default().push(one);
     }
     let window = by_site.values().flatten().next().map(|f| f.window);
     let mut cases = Vec::new();
     let mut accused: BTreeSet<String> = BTreeSet::new();
     for (site, mut of_site) in by_site {
-        if let Some(whole) = of_site.iter().position(|f| f.group.caller.is_none()) {
+        if let Some(whole) = of_site.iter().position(|f| f.group.kind == Kind::Site) {
             let whole = of_site.swap_remove(whole);
             of_site = vec![whole];
         }
@@ -101,9 +104,25 @@ fn cases<'a>(
         accused.insert(site.clone());
         cases.push(Case { site, keys, rows, flow, window, q_value, doublings: None });
     }
+    spread.sort_by_key(|f| f.group.rows.len());
+    for Found { group, window, q_value } in spread {
+        if group.sites.iter().all(|site| !accused.contains(site)) {
+            let flow = Flow::of(cohorts, &group.rows, &window);
+            accused.extend(group.sites);
+            cases.push(Case {
+                site: group.site,
+                keys: group.keys,
+                rows: group.rows,
+                flow,
+                window,
+                q_value,
+                doublings: None,
+            });
+        }
+    }
     let whole_watch = window.or_else(|| Window::new(cohorts, 0, cohorts.resolution_ns(), process_start_ns));
     let Some(window) = whole_watch else { return cases };
-    for group in groups.iter().filter(|g| g.caller.is_none() && !accused.contains(&g.site)) {
+    for group in groups.iter().filter(|g| g.kind == Kind::Site && !accused.contains(&g.site)) {
         let doublings = container::doublings(&group.rows, &window, options.period_bytes.max(1));
         if doublings.is_some() {
             cases.push(Case {

@@ -3,6 +3,7 @@
 use super::simulation::{Births, Lifetime, PERIOD, Population, Process, S, judge_cohorts};
 use super::*;
 use crate::profile::cohorts::{Census, Tally};
+use crate::profile::testing::Stacks as Named;
 
 const UNTIL: f64 = 3600.0;
 
@@ -44,6 +45,30 @@ fn two_leaks_at_once_are_both_named_the_faster_first() {
     assert!((first.growth_exponent - 1.0).abs() < 0.4 && first.generations == 16, "{first:?}");
     assert!((first.age_p50_s - UNTIL / 2.0).abs() < 300.0, "{first:?}");
     assert_eq!(report.verdict, Verdict::Leak);
+}
+
+/// Eight sites of one function leak 5 samples each in the window: none is significant alone.
+#[test]
+fn a_leak_spread_over_the_sites_of_one_function_is_charged_to_it() {
+    let graph: Vec<Population> = (0..8).map(|_| leak(5.0 / (UNTIL / 2.0))).collect();
+    let mut found = 0;
+    for seed in 0..20 {
+        let process = Process::new(&with(&graph), UNTIL, seed);
+        let mut named = Named::new(&["inuse_objects/count", "inuse_space/bytes"]);
+        for (number, lives) in process.stacks.iter().enumerate() {
+            let alive = lives.iter().filter(|(_, died)| *died > UNTIL).count() as i64;
+            let caller = if number < 10 { format!("handler{number}") } else { "Order::build".to_owned() };
+            named = named.add(&format!("main;{caller};stack{number}"), &[alive, alive * PERIOD as i64]);
+        }
+        let report = judge_cohorts(&process.cohorts(0.0, UNTIL / 64.0), &named.build(), &options());
+        let leaks = leaks(&report);
+        assert!(
+            leaks.iter().all(|site| *site == "Order::build" || site.len() == "stack10".len()),
+            "{report}"
+        );
+        found += usize::from(leaks.contains(&"Order::build"));
+    }
+    assert!(found >= 18, "{found} of 20");
 }
 
 #[test]
