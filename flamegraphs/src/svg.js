@@ -33,5 +33,10 @@ function update_text_for_elements(elements) {
     };
 })();
 
-if (document.readyState === "complete") init();
-else window.addEventListener("load", init);
+// A frame in a page may have no size yet when it is loaded, and nothing can be laid out in it.
+function start() {
+    if (window.innerWidth > 0) init();
+    else window.addEventListener("resize", start, { once: true });
+}
+if (document.readyState === "complete") start();
+else window.addEventListener("load", start);
