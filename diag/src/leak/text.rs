@@ -11,14 +11,7 @@ const FRAMES: usize = 12;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let of = |verdict| self.suspects.iter().filter(|s| s.verdict == verdict).count();
-        let leaks = of(SuspectVerdict::Leak);
-        match self.verdict {
-            Verdict::Leak if leaks == 1 => writeln!(f, "LEAK: memory of one site grows without bound")?,
-            Verdict::Leak => writeln!(f, "LEAK: memory of {leaks} sites grows without bound")?,
-            Verdict::NoLeak => writeln!(f, "no leak found")?,
-            Verdict::NotEnoughEvidence => writeln!(f, "not enough evidence for a verdict")?,
-        }
+        writeln!(f, "{}", self.headline())?;
         write!(f, "watched {}", seconds(self.watched_s))?;
         if self.window_s > 0.0 {
             write!(f, ", judged on the last {}", seconds(self.window_s))?;
@@ -35,7 +28,13 @@ impl fmt::Display for Report {
             self.suspect(f, suspect)?;
         }
         writeln!(f)?;
-        self.limits(f)?;
+        for limit in self.limits() {
+            writeln!(f, "{limit}")?;
+        }
+        if !self.losses.is_empty() {
+            let losses: Vec<String> = self.losses.iter().map(|(what, n)| format!("{what} {n}")).collect();
+            writeln!(f, "Lost: {}.", losses.join(", "))?;
+        }
         for next in &self.next {
             writeln!(f, "next: {next}")?;
         }
@@ -43,14 +42,45 @@ impl fmt::Display for Report {
     }
 }
 
+impl fmt::Display for SuspectVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Leak => "leak",
+            Self::UnboundedSoFar => "unbounded so far",
+            Self::Saturating => "saturating",
+        })
+    }
+}
+
 impl Report {
+    /// The verdict in one sentence, without a full stop.
+    pub fn headline(&self) -> String {
+        let leaks = self.suspects.iter().filter(|s| s.verdict == SuspectVerdict::Leak).count();
+        match self.verdict {
+            Verdict::Leak if leaks == 1 => "LEAK: memory of one site grows without bound".to_owned(),
+            Verdict::Leak => format!("LEAK: memory of {leaks} sites grows without bound"),
+            Verdict::NoLeak => "no leak found".to_owned(),
+            Verdict::NotEnoughEvidence => "not enough evidence for a verdict".to_owned(),
+        }
+    }
+
+    /// What could have been found and what not, a sentence each.
+    pub fn limits(&self) -> Vec<String> {
+        let found = (self.minimum_detectable_bytes_per_hour > 0.0).then(|| {
+            format!(
+                "A leak of {} or more in one place is found in 95 of 100 such watches (one sample in {}); a slower one takes \
+                 a longer watch or a smaller sampling period.",
+                units::per_hour(self.minimum_detectable_bytes_per_hour, "bytes"),
+                units::bytes(i64::try_from(self.sampling_period_bytes).unwrap_or(i64::MAX))
+            )
+        });
+        let not_seen = "Not seen: memory that does not come from the allocator, and caches that fill for longer than was \
+                        watched look like leaks until they are full.";
+        found.into_iter().chain([not_seen.to_owned()]).collect()
+    }
+
     fn suspect(&self, f: &mut fmt::Formatter<'_>, s: &Suspect) -> fmt::Result {
-        let verdict = match s.verdict {
-            SuspectVerdict::Leak => "leak",
-            SuspectVerdict::UnboundedSoFar => "unbounded so far",
-            SuspectVerdict::Saturating => "saturating",
-        };
-        writeln!(f, "{}. {verdict}: {}", s.rank, s.site)?;
+        writeln!(f, "{}. {}: {}", s.rank, s.verdict, s.site)?;
         write!(
             f,
             "   grows {} (at least {})",
@@ -101,29 +131,6 @@ impl Report {
             0 => Ok(()),
             more => writeln!(f, "     ({more} more frames, of the standard library and the runtime)"),
         }
-    }
-
-    /// What could have been found and what not.
-    fn limits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.minimum_detectable_bytes_per_hour > 0.0 {
-            writeln!(
-                f,
-                "A leak of {} or more in one place is found in 95 of 100 such watches (one sample in {}); a slower one takes \
-                 a longer watch or a smaller sampling period.",
-                units::per_hour(self.minimum_detectable_bytes_per_hour, "bytes"),
-                units::bytes(i64::try_from(self.sampling_period_bytes).unwrap_or(i64::MAX))
-            )?;
-        }
-        writeln!(
-            f,
-            "Not seen: memory that does not come from the allocator, and caches that fill for longer than was watched look \
-             like leaks until they are full."
-        )?;
-        if !self.losses.is_empty() {
-            let losses: Vec<String> = self.losses.iter().map(|(what, n)| format!("{what} {n}")).collect();
-            writeln!(f, "Lost: {}.", losses.join(", "))?;
-        }
-        Ok(())
     }
 }
 
