@@ -59,6 +59,8 @@ pub enum Command {
     Peek(commands::peek::PeekArgs),
     /// Draw a flame graph, or with --base a differential one
     Flamegraph(commands::flamegraph::FlamegraphArgs),
+    /// One offline HTML file about captures, to send to a colleague
+    Report(commands::report::ReportArgs),
     /// Write a profile in the format of another viewer
     Convert(commands::convert::ConvertArgs),
     /// Why does memory grow, or exceed the heap: RSS or cgroup against the allocator's books

@@ -59,6 +59,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Tree(args) => commands::tree::run(global, args),
         Command::Peek(args) => commands::peek::run(global, args),
         Command::Flamegraph(args) => commands::flamegraph::run(global, args),
+        Command::Report(args) => commands::report::run(global, args),
         Command::Convert(args) => commands::convert::run(global, args),
         Command::Triage(args) => commands::triage::run(global, args),
         Command::Check(args) => commands::check::run(global, args),

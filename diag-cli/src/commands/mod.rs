@@ -11,6 +11,7 @@ pub mod flamegraph;
 pub mod leaks;
 pub mod manual;
 pub mod peek;
+pub mod report;
 pub mod top;
 pub mod tree;
 pub mod triage;
