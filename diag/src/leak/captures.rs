@@ -32,6 +32,7 @@ pub fn judge_captures(captures: &[&Profile], options: &Options) -> Result<Report
                     "the captures do not say when the process started: caches that still fill cannot be told apart".to_owned(),
                 );
             }
+            report.next = next(report.verdict, &options.target);
             Ok(report)
         }
         Err(SeriesFault::NoAges) => by_growth(captures, options),
@@ -41,6 +42,22 @@ pub fn judge_captures(captures: &[&Profile], options: &Options) -> Result<Report
         Err(SeriesFault::Restarted) => Err(ProfileError::Invalid {
             what: "the process restarted between these captures, and ages of different processes cannot be compared",
         }),
+    }
+}
+
+/// The commands to run after a verdict on files.
+fn next(verdict: Verdict, target: &str) -> Vec<String> {
+    match verdict {
+        Verdict::Leak => {
+            vec![
+                format!("diag-cli report {target} -o report.html"),
+                format!("diag-cli diff {target} --stacks"),
+            ]
+        }
+        Verdict::NotEnoughEvidence => {
+            vec!["diag-cli capture HOST:PORT --every 10s --for 10m -o captures, and judge those".to_owned()]
+        }
+        Verdict::NoLeak => vec![format!("diag-cli triage {target}")],
     }
 }
 
@@ -93,11 +110,11 @@ fn by_growth(captures: &[&Profile], options: &Options) -> Result<Report, Profile
                 gained_samples: 0,
                 lost_samples: 0,
                 evidence: format!(
-                    "{} from the first capture to the last, up in most of {steps} steps; without ages that is growth, not \
-                     yet a leak",
-                    units::signed(row.delta, "bytes")
+                    "{} from the first capture to the last of {}; without ages that is growth, not yet a leak",
+                    units::signed(row.delta, "bytes"),
+                    captures.len()
                 ),
-                next: format!("diag-cli leaks {} --watch 2m", options.target),
+                next: "diag-cli leaks HOST:PORT --watch 2m".to_owned(),
             }
         })
         .collect();
