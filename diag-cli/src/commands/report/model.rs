@@ -103,10 +103,9 @@ impl Document {
         options.target = TARGET.to_owned();
         options.limit = inputs.readings.last().and_then(Reading::limit);
         let mut report = leak::judge_captures(&profiles, &options).map_err(fail)?;
-        if report.maturity_s <= 0.0 {
-            // Without ages the next step is to ask the service itself; the comparison that is suggested stands below.
-            report.next = vec![format!("diag-cli leaks {TARGET} --watch 5m")];
-        }
+        // The page holds what is known of the captures; what comes next is to ask the service itself.
+        report.next =
+            vec![format!("diag-cli leaks {TARGET} --watch 5m"), format!("diag-cli triage {TARGET}")];
         let suspects: Vec<Suspect> = report.suspects.iter().take(MOST_SUSPECTS).cloned().collect();
         let sites: Vec<&str> = suspects.iter().map(|s| s.site.as_str()).collect();
         let courses = courses(&profiles, &sites);
