@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use diag::LeakOptions;
 use diag::heap::HeapError;
 
-use super::json;
-use crate::content;
+use super::{Shape, address};
 use crate::failure::Failure;
 use crate::limits::Shared;
 use crate::query::Query;
@@ -23,16 +22,9 @@ pub(crate) async fn leaks(
     uri: Uri,
 ) -> Result<Response, Failure> {
     let query = Query::of(&uri)?;
-    let as_text = match query.get("format") {
-        None | Some("json") => false,
-        Some("text") => true,
-        Some(_) => return Err(Failure::bad_request("format must be json or text")),
-    };
+    let shape = Shape::of(&query)?;
     let mut options = LeakOptions::default().with_maturity(query.seconds("maturity")?);
-    // How the client reaches this process is how it should go on.
-    if let Some(host) = headers.get(header::HOST).and_then(|h| h.to_str().ok()) {
-        options = options.with_target(format!("http://{host}"));
-    }
+    options.target = address(&headers);
     let sample_bytes = query.number("sample_bytes")?;
     let report = match query.seconds("watch")? {
         None if sample_bytes.is_some() => {
@@ -41,10 +33,7 @@ pub(crate) async fn leaks(
         None => shared.heavy(move |diag| diag.leaks(&options).map_err(unavailable)).await?,
         Some(length) => watch(&shared, length, sample_bytes, options).await?,
     };
-    if as_text {
-        return Ok(content::answer(content::TEXT, report.to_string()));
-    }
-    json(&report)
+    shape.answer(&report)
 }
 
 async fn watch(

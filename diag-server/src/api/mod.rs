@@ -4,10 +4,11 @@ mod flamegraph;
 mod leaks;
 mod triage;
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use serde::Serialize;
 
@@ -27,20 +28,39 @@ pub(crate) async fn status(State(shared): State<Arc<Shared>>) -> Result<Response
 
 /// The memory waterline.
 pub(crate) async fn memory(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Response, Failure> {
-    let as_text = match Query::of(&uri)?.get("format") {
-        None | Some("json") => false,
-        Some("text") => true,
-        Some(_) => return Err(Failure::bad_request("format must be json or text")),
-    };
-    shared
-        .light(move |diag| {
-            let waterline = diag.memory();
-            if as_text {
-                return Ok(content::answer(content::TEXT, waterline.to_string()));
-            }
-            json(&waterline)
-        })
-        .await
+    let shape = Shape::of(&Query::of(&uri)?)?;
+    shared.light(move |diag| shape.answer(&diag.memory())).await
+}
+
+/// `format=json|text`.
+#[derive(Clone, Copy, Debug)]
+enum Shape {
+    Json,
+    Text,
+}
+
+impl Shape {
+    fn of(query: &Query) -> Result<Self, Failure> {
+        match query.get("format") {
+            None | Some("json") => Ok(Self::Json),
+            Some("text") => Ok(Self::Text),
+            Some(_) => Err(Failure::bad_request("format must be json or text")),
+        }
+    }
+
+    fn answer(self, value: &(impl Serialize + Display)) -> Result<Response, Failure> {
+        match self {
+            Self::Json => json(value),
+            Self::Text => Ok(content::answer(content::TEXT, value.to_string())),
+        }
+    }
+}
+
+/// How the client calls this process, for the commands that an answer suggests, when that is safe to repeat.
+fn address(headers: &HeaderMap) -> Option<String> {
+    let host = headers.get(header::HOST)?.to_str().ok()?;
+    let plain = host.chars().all(|c| c.is_ascii_alphanumeric() || ".:-_[]".contains(c));
+    plain.then(|| format!("http://{host}"))
 }
 
 fn json(value: &impl Serialize) -> Result<Response, Failure> {

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use diag::Diag;
 use diag::heap::SnapshotOptions;
 use diag::memory::triage::{Extras, Survey, Target, judge};
 
-use super::json;
-use crate::content;
+use super::{Shape, address, json};
 use crate::failure::Failure;
 use crate::limits::Shared;
 use crate::query::Query;
@@ -26,13 +25,9 @@ pub(crate) async fn triage(
     uri: Uri,
 ) -> Result<Response, Failure> {
     let query = Query::of(&uri)?;
-    let as_text = match query.get("format") {
-        None | Some("json") => false,
-        Some("text") => true,
-        Some(_) => return Err(Failure::bad_request("format must be json or text")),
-    };
+    let shape = Shape::of(&query)?;
     let wait = query.seconds("seconds")?.unwrap_or(Duration::from_secs(DEFAULT_SECONDS));
-    let target = target(&headers);
+    let target = address(&headers).map_or(Target::Unknown, Target::Live);
     let seat = shared.wait_seat(wait)?;
     let base = shared.heavy(|diag| Ok(diag.survey())).await?;
     tokio::time::sleep(wait).await;
@@ -40,11 +35,7 @@ pub(crate) async fn triage(
         .heavy(move |diag| {
             let new = diag.survey();
             let extras = extras(diag, &base, &new, target);
-            let triage = judge(&base, &new, extras);
-            if as_text {
-                return Ok(content::answer(content::TEXT, triage.to_string()));
-            }
-            json(&triage)
+            shape.answer(&judge(&base, &new, extras))
         })
         .await;
     drop(seat);
@@ -66,11 +57,4 @@ fn extras(diag: &Diag, base: &Survey, new: &Survey, target: Target) -> Extras {
         diag::evidence::add_heap(&mut extras, &profile, (base, new), name);
     }
     extras
-}
-
-/// How the client calls this process, when that is safe to repeat.
-fn target(headers: &HeaderMap) -> Target {
-    let host = headers.get(header::HOST).and_then(|h| h.to_str().ok());
-    let plain = |h: &&str| h.chars().all(|c| c.is_ascii_alphanumeric() || ".:-_[]".contains(c));
-    host.filter(plain).map_or(Target::Unknown, |h| Target::Live(format!("http://{h}")))
 }
