@@ -1,7 +1,7 @@
 //! Leaks in tests: runs a workload many times and fails when what it allocates stays, iteration after iteration.
 //!
-//! Every allocation is recorded meanwhile (a sampling period of one byte), so there is no chance in it, and iterations are
-//! the clock. What is born in one and is alive after the next counts as mature. A site leaks when it has mature objects of
+//! Every allocation is recorded meanwhile (a sampling period of one byte, unless there are very many), so there is no chance
+//! in it, and iterations are the clock. What is born in one and is alive after the next counts as mature. A site leaks when it has mature objects of
 //! every quarter of the iterations, and of the last not clearly fewer than of those before: a cache that fills levels
 //! off, and one that is full replaces its old entries. A container that grows is one object: it leaks when it has grown by
 //! half in each of the last three doublings of the number of iterations.
@@ -23,6 +23,10 @@ const QUARTERS: usize = 4;
 /// Growth of a container in each doubling of the iterations.
 const CONTAINER_GROWTH: f64 = 1.5;
 const OCTAVES: u32 = 3;
+/// Allocations recorded of an iteration, about: a page each while they live.
+const RECORDED_AN_ITERATION: f64 = 50_000.0;
+/// Period of the iteration that shows how much is allocated.
+const COARSE_PERIOD: u64 = 16 << 10;
 /// One at a time: each would see the other's allocations.
 static RUNNING: Mutex<()> = Mutex::new(());
 
@@ -44,7 +48,8 @@ pub struct LeakCheck {
     warmup: u32,
     iterations: u32,
     allowed_bytes: f64,
-    sample_bytes: u64,
+    /// `None`: chosen by what an iteration allocates.
+    sample_bytes: Option<u64>,
 }
 
 /// What stays of each iteration, or why it could not be told.
@@ -78,7 +83,7 @@ pub struct LeakedSite {
 
 impl Default for LeakCheck {
     fn default() -> Self {
-        Self { warmup: 16, iterations: 64, allowed_bytes: 0.0, sample_bytes: 1 }
+        Self { warmup: 16, iterations: 64, allowed_bytes: 0.0, sample_bytes: None }
     }
 }
 
@@ -109,14 +114,15 @@ impl LeakCheck {
         self
     }
 
-    /// Records one allocation in so many bytes in place of all: for workloads that allocate much. Values are estimates then.
+    /// Records one allocation in so many bytes. Default: all of them, unless an iteration makes more than 50,000, for each that
+    /// is recorded takes a page while it lives; then so many that about 50,000 are recorded, and values are estimates.
     #[must_use]
     pub fn sample_bytes(mut self, bytes: u64) -> Self {
-        self.sample_bytes = bytes.max(1);
+        self.sample_bytes = Some(bytes.max(1));
         self
     }
 
-    /// Runs the workload. Memory counts whatever thread allocates it, except threads of other tests in the same program.
+    /// Runs the workload, once more than was asked for to see how much it allocates. Memory counts whatever thread allocates it, except threads of other tests in the same program.
     /// Checks run one after the other. Needs [`Allocator`](crate::Allocator) as the global allocator.
     ///
     /// # Errors
@@ -134,13 +140,13 @@ impl LeakCheck {
         if heap.now_ns().is_none() {
             return Err(LeakFound::unavailable("jemalloc's sample hooks are not to be had".to_owned()));
         }
-        let period = heap.stats().sample_period_bytes;
-        heap.set_sample_period_bytes(self.sample_bytes).map_err(LeakFound::Unavailable)?;
+        let restore = Restore { heap, period_bytes: heap.stats().sample_period_bytes };
+        let period = self.sample_bytes.map_or_else(|| first_iteration(&heap, &mut workload), Ok);
+        let set = |period| heap.set_sample_period_bytes(period).map(drop);
+        period.and_then(set).map_err(LeakFound::Unavailable)?;
         let seen = self.measure(&heap, &mut workload);
-        let restored = heap.set_sample_period_bytes(period);
-        let found = self.judge(&diag, &heap, &seen);
-        restored.map_err(LeakFound::Unavailable)?;
-        found
+        drop(restore);
+        self.judge(&diag, &heap, &seen)
     }
 
     /// The iterations, with the time at which each began.
@@ -150,8 +156,7 @@ impl LeakCheck {
             let _unprofiled = crate::Unprofiled::begin();
             Seen { began_ns: Vec::with_capacity(total as usize + 1), octaves: Vec::new() }
         };
-        // The gap this thread is in was drawn from the old period.
-        drop(std::hint::black_box(Vec::<u8>::with_capacity(64 << 20)));
+        use_up_gap();
         for iteration in 0..total {
             seen.began_ns.push(heap.now_ns().unwrap_or(0));
             workload_of_leak_check(workload);
@@ -218,6 +223,35 @@ impl LeakCheck {
         }
         by_stack
     }
+}
+
+/// Puts the sampling period back, also when the workload panics.
+struct Restore {
+    heap: Heap,
+    period_bytes: u64,
+}
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        // Refused only where setting it was refused before.
+        let _ = self.heap.set_sample_period_bytes(self.period_bytes);
+    }
+}
+
+/// Runs one iteration at a coarse period, and gives the period at which the next ones are recorded.
+fn first_iteration(heap: &Heap, workload: &mut impl FnMut()) -> Result<u64, HeapError> {
+    heap.set_sample_period_bytes(COARSE_PERIOD)?;
+    use_up_gap();
+    let before = heap.allocated();
+    workload_of_leak_check(workload);
+    let after = heap.allocated();
+    let (objects, bytes) = (after.objects - before.objects, after.bytes - before.bytes);
+    Ok(if objects <= RECORDED_AN_ITERATION { 1 } else { (bytes / RECORDED_AN_ITERATION) as u64 + 1 })
+}
+
+/// The gap this thread is in was drawn from the old period.
+fn use_up_gap() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(64 << 20)));
 }
 
 /// A frame that says whose workload an allocation belongs to. Not inlined, so that it is in every stack.

@@ -111,3 +111,17 @@ fn a_declared_allowance_is_kept() {
     check.clone().allow_bytes_per_iteration(200.0).run(|| remember(&mut kept, 100)).unwrap();
     assert!(check.allow_bytes_per_iteration(50.0).run(|| remember(&mut kept, 100)).is_err());
 }
+
+#[test]
+fn a_workload_that_allocates_much_is_sampled_and_still_judged() {
+    let mut kept = Vec::with_capacity(1000);
+    let workload = || {
+        // 150,000 small blocks that live together, and one that stays.
+        let many: Vec<Box<u64>> = (0..150_000).map(Box::new).collect();
+        remember(&mut kept, 100_000);
+        drop(many);
+    };
+    let found = leaks(LeakCheck::new().warmup(1).iterations(8).run(workload));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].site.contains("remember"), "{found:?}");
+}

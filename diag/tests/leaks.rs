@@ -94,3 +94,24 @@ fn a_watch_may_sample_more_often_for_its_own_time() {
     assert_eq!(heap.stats().sample_period_bytes, 1 << 20);
     heap.set_sample_period_bytes(before).unwrap();
 }
+
+#[test]
+fn a_leak_check_puts_the_sampling_period_back_also_after_a_panic() {
+    let _one = ONE.lock().unwrap();
+    let diag = Diag::builder().sample_bytes(16 << 10).start().or_else(|e| Diag::running().ok_or(e)).unwrap();
+    let heap = *diag.heap().unwrap();
+    let before = heap.stats().sample_period_bytes;
+    heap.set_sample_period_bytes(1 << 20).unwrap();
+    let check = diag::LeakCheck::new().warmup(1).iterations(8);
+    check.run(|| drop(vec![0u8; 10])).unwrap();
+    assert_eq!(heap.stats().sample_period_bytes, 1 << 20);
+    let mut runs = 0;
+    let workload = || {
+        runs += 1;
+        assert!(runs < 3, "the workload's own");
+    };
+    let panicking = std::panic::AssertUnwindSafe(|| check.run(workload));
+    assert!(std::panic::catch_unwind(panicking).is_err());
+    assert_eq!(heap.stats().sample_period_bytes, 1 << 20);
+    heap.set_sample_period_bytes(before).unwrap();
+}

@@ -5,6 +5,7 @@
 
 use super::collector::Collector;
 use crate::profile::cohorts::{Census, Cohorts, Tally};
+use crate::profile::sampling::Weight;
 
 /// A sampled object that is alive.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,15 @@ pub(crate) fn live(collector: &Collector) -> Vec<LiveSample> {
         })
     });
     samples.collect()
+}
+
+/// Everything allocated since the start, an estimate.
+pub(crate) fn allocated(collector: &Collector) -> Weight {
+    let sites = (0..collector.sites.len() as u32).filter_map(|site| collector.sites.get(site));
+    sites.fold(Weight { objects: 0.0, bytes: 0.0 }, |sum, site| Weight {
+        objects: sum.objects + site.allocated.objects,
+        bytes: sum.bytes + site.allocated.bytes,
+    })
 }
 
 /// Shows the cohorts what is alive now. Does nothing when their clock has not advanced.

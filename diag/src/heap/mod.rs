@@ -21,6 +21,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use crate::profile::cohorts::Cohorts;
+use crate::profile::sampling::Weight;
 use crate::profile::{Profile, ProfileError};
 use crate::sys::jemalloc;
 use crate::sys::thread::Unprofiled;
@@ -222,6 +223,14 @@ impl Heap {
         match self.source {
             Source::Hooks(collector) => census::live(collector),
             Source::Dump => Vec::new(),
+        }
+    }
+
+    /// Everything allocated since the start, an estimate.
+    pub(crate) fn allocated(&self) -> Weight {
+        match self.source {
+            Source::Hooks(collector) => census::allocated(collector),
+            Source::Dump => Weight { objects: 0.0, bytes: 0.0 },
         }
     }
 
