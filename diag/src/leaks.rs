@@ -121,7 +121,11 @@ impl LeakWatch {
     /// # Errors
     /// When the stacks cannot be named.
     pub fn report(&self, options: &LeakOptions) -> Result<Report, HeapError> {
-        judge(&self.diag, &self.heap, &self.cohorts, options)
+        let mut report = judge(&self.diag, &self.heap, &self.cohorts, options)?;
+        // A container doubles once in each octave of the process's age: that takes the whole past to see.
+        let past = self.diag.leaks(options)?;
+        report.add_suspects(past.suspects.into_iter().filter(|s| s.doublings.is_some()));
+        Ok(report)
     }
 }
 

@@ -109,6 +109,7 @@ fn by_growth(captures: &[&Profile], options: &Options) -> Result<Report, Profile
                 seconds_to_limit: None,
                 gained_samples: 0,
                 lost_samples: 0,
+                doublings: None,
                 evidence: format!(
                     "{} from the first capture to the last of {}; without ages that is growth, not yet a leak",
                     units::signed(row.delta, "bytes"),
@@ -120,9 +121,6 @@ fn by_growth(captures: &[&Profile], options: &Options) -> Result<Report, Profile
         .collect();
     suspects.sort_by(|a, b| b.bytes_per_hour_low.total_cmp(&a.bytes_per_hour_low).then(a.site.cmp(&b.site)));
     suspects.truncate(MOST_SUSPECTS);
-    for (number, suspect) in suspects.iter_mut().enumerate() {
-        suspect.rank = number + 1;
-    }
     let explained: i64 = suspects.iter().map(|s| (s.bytes_per_hour * hours) as i64).sum();
     let period = last.meta().period.as_ref().filter(|p| p.value_type.unit == "bytes");
     let mut reasons =
@@ -130,7 +128,7 @@ fn by_growth(captures: &[&Profile], options: &Options) -> Result<Report, Profile
               ages from a service with diag in it"
             .to_owned()];
     reasons.extend(course.warnings.iter().cloned());
-    Ok(Report {
+    let mut report = Report {
         schema: SCHEMA.to_owned(),
         verdict: Verdict::NotEnoughEvidence,
         reasons,
@@ -143,5 +141,7 @@ fn by_growth(captures: &[&Profile], options: &Options) -> Result<Report, Profile
         unexplained_bytes: difference.new_total - difference.base_total - explained,
         next: vec![format!("diag-cli diff {} --stacks", options.target)],
         ..Report::default()
-    })
+    };
+    report.rank();
+    Ok(report)
 }

@@ -336,7 +336,7 @@ impl<'a> Rates<'a> {
             _ => 1.0,
         };
         let before = weight * before(&own, own_total) + (1.0 - weight) * before(&all, all_total);
-        let mut of_interval = vec![before.max(0.05)];
+        let mut of_interval = vec![before];
         for i in 1..censuses.len() {
             let (Some(before), Some(now)) = (censuses.get(i - 1), censuses.get(i)) else { continue };
             let length = ((now.at_ns - before.at_ns) as f64).max(1.0);
@@ -344,6 +344,13 @@ impl<'a> Rates<'a> {
                 + (1.0 - weight) * relative(&all, all_total, i, length);
             // An interval without births would make its members weigh without bound.
             of_interval.push(rate.max(0.05));
+        }
+        // Of a time that was not watched only the mean is known. Waves may have left it low just before, so the lower
+        // quarter of what was seen since counts, if that is less.
+        let mut seen: Vec<f64> = of_interval.iter().skip(1).copied().collect();
+        seen.sort_by(f64::total_cmp);
+        if let (Some(unwatched), Some(low)) = (of_interval.first_mut(), seen.get(seen.len() / 4)) {
+            *unwatched = if before_s > 0.0 { unwatched.min(*low) } else { *unwatched }.max(0.05);
         }
         Self { censuses, process_start_ns, of_interval }
     }

@@ -23,7 +23,7 @@ mod suspect;
 mod tail;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::profile::cohorts::Cohorts;
@@ -56,7 +56,7 @@ const LOSSES_THAT_MATTER: f64 = 0.01;
 /// Losses after which an object is not followed.
 const UNSEEN: [&str; 4] = ["live_table_full", "site_table_full", "reentered_samples", "cohort_rows_dropped"];
 /// A process younger than this, with most of its groups growing, is warming up.
-const YOUNG_NS: i64 = 600_000_000_000;
+const YOUNG_NS: i64 = 300_000_000_000;
 /// One younger than this is warming up in any case: in the first seconds every cache grows. With a maturity of the
 /// caller's, so many maturities if that is less.
 const NEWBORN_NS: i64 = 45_000_000_000;
@@ -149,7 +149,8 @@ fn verdict(cohorts: &Cohorts, stacks: Stacks<'_>, options: &Options) -> Report {
     report.level = level(&groups, &tested);
     let newborn_ns =
         options.maturity.map_or(NEWBORN_NS, |_| NEWBORN_NS.min(NEWBORN_MATURITIES * maturity_ns));
-    let warming = warming(&found, report.level, last.at_ns - process_start_ns, newborn_ns);
+    let growing = growing(&groups, &found);
+    let warming = warming(growing, report.level, last.at_ns - process_start_ns, newborn_ns);
     suspect::describe(&mut report, cohorts, stacks, options, found, &groups, warming.is_some());
     conclude(&mut report, cohorts, &tested, warming);
     report
@@ -261,10 +262,26 @@ fn level(groups: &[Group<'_>], tested: &[Tested]) -> usize {
     of_sites.map(|(_, flow)| flow).filter(is_level).count()
 }
 
-/// Why the process as a whole is taken to be in its first fill: it is very young, or it is young and more of its sites
-/// grow than are level.
-fn warming(found: &[Found<'_>], level: usize, age_ns: i64, newborn_ns: i64) -> Option<String> {
-    let growing = found.iter().filter(|f| f.group.kind == Kind::Site).count();
+/// How many things grow: sites, those as one that a function calls which calls no site but growing ones (the parts of an
+/// object graph).
+fn growing(groups: &[Group<'_>], found: &[Found<'_>]) -> usize {
+    let mut sites: BTreeSet<&str> =
+        found.iter().filter(|f| f.group.kind == Kind::Site).map(|f| f.group.site.as_str()).collect();
+    let mut graphs = 0;
+    for graph in groups.iter().filter(|g| g.kind == Kind::Spread) {
+        if graph.sites.len() > 1 && graph.sites.iter().all(|site| sites.contains(site.as_str())) {
+            graph.sites.iter().for_each(|site| {
+                sites.remove(site.as_str());
+            });
+            graphs += 1;
+        }
+    }
+    sites.len() + graphs
+}
+
+/// Why the process as a whole is taken to be in its first fill: it is very young, or it is young and more of it grows than
+/// is level.
+fn warming(growing: usize, level: usize, age_ns: i64, newborn_ns: i64) -> Option<String> {
     if age_ns < newborn_ns {
         let age_s = age_ns / 1_000_000_000;
         return Some(format!("the process is {age_s} s old, and in its first seconds every cache grows"));

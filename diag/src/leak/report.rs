@@ -71,6 +71,9 @@ pub struct Suspect {
     pub gained_samples: u32,
     /// Samples of age at its start that died in it.
     pub lost_samples: u32,
+    /// How many times its largest block doubled, when that is the evidence: a container that grows.
+    #[serde(default)]
+    pub doublings: Option<u32>,
     /// The evidence in a sentence.
     pub evidence: String,
     /// What to run next.
@@ -113,6 +116,33 @@ pub struct Report {
     pub losses: BTreeMap<String, u64>,
     /// What to run next.
     pub next: Vec<String>,
+}
+
+impl Report {
+    /// Adds suspects of another report of the same process, by worst first; sites that are suspects already stay as they are.
+    pub fn add_suspects(&mut self, others: impl IntoIterator<Item = Suspect>) {
+        for other in others {
+            if self.suspects.iter().all(|s| s.site != other.site) {
+                if other.verdict == SuspectVerdict::Leak {
+                    self.verdict = Verdict::Leak;
+                }
+                self.suspects.push(other);
+            }
+        }
+        self.rank();
+    }
+
+    /// Leaks first, then by the lower bound of growth.
+    pub(super) fn rank(&mut self) {
+        self.suspects.sort_by(|a, b| {
+            (a.verdict.cmp(&b.verdict))
+                .then(b.bytes_per_hour_low.total_cmp(&a.bytes_per_hour_low))
+                .then(a.site.cmp(&b.site))
+        });
+        for (number, suspect) in self.suspects.iter_mut().enumerate() {
+            suspect.rank = number + 1;
+        }
+    }
 }
 
 /// The schema's name.

@@ -44,15 +44,8 @@ pub(super) fn describe(
         explained += case.flow.net_bytes().0;
         suspects.push(case.into_suspect(cohorts, stacks, &classes, options, warming));
     }
-    suspects.sort_by(|a, b| {
-        (a.verdict.cmp(&b.verdict))
-            .then(b.bytes_per_hour_low.total_cmp(&a.bytes_per_hour_low))
-            .then(a.site.cmp(&b.site))
-    });
-    for (number, suspect) in suspects.iter_mut().enumerate() {
-        suspect.rank = number + 1;
-    }
     report.suspects = suspects;
+    report.rank();
     if let Some(window) = super::windows(cohorts, process_start_ns, (report.maturity_s * 1e9) as i64).first()
     {
         let rows: Vec<&Row> = cohorts.rows().map(|(_, row)| row).collect();
@@ -232,6 +225,7 @@ impl Case<'_> {
             seconds_to_limit,
             gained_samples: self.flow.gained.samples,
             lost_samples: self.flow.lost.samples,
+            doublings: self.doublings,
             evidence,
             next,
             site: self.site,

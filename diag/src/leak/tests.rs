@@ -164,9 +164,44 @@ fn a_young_process_is_told_so_and_nobody_is_accused() {
     assert_eq!(leaks(&report), [""; 0]);
     assert!(report.reasons.iter().any(|r| r.contains("30 s old")), "{:?}", report.reasons);
     // And in some minutes, when more grows than is level.
-    let report = Process::new(&filling, 300.0, 6).judge(0.0, 64.0);
+    let report = Process::new(&filling, 240.0, 6).judge(0.0, 64.0);
     assert_eq!(report.verdict, Verdict::NotEnoughEvidence, "{report:?}");
     assert!(report.reasons.iter().any(|r| r.contains("young")), "{:?}", report.reasons);
+}
+
+/// Four kinds of parts, all built by one function that builds nothing else: one thing grows, not four.
+#[test]
+fn the_parts_of_an_object_graph_do_not_make_a_young_process_look_like_one_that_warms_up() {
+    let mut populations = vec![steady(1.0, 20.0), steady(1.0, 30.0)];
+    populations.extend([leak(1.0); 4]);
+    let process = Process::new(&populations, 120.0, 14);
+    let mut named = Named::new(&["inuse_objects/count", "inuse_space/bytes"]);
+    for (number, lives) in process.stacks.iter().enumerate() {
+        let alive = lives.iter().filter(|(_, died)| *died > 120.0).count() as i64;
+        let caller = if number < 2 { "handle" } else { "Order::build" };
+        let values = [alive, alive * PERIOD as i64];
+        named = named.add(&format!("main;{caller};stack{number}"), &values);
+    }
+    // More of the program elsewhere, or the function would hold most of it.
+    for number in 6..12 {
+        named = named.add(&format!("main;other{number};stack{number}"), &[1, 1]);
+    }
+    let mut process = process;
+    process.stacks.extend((6..12).map(|_| vec![(1.0, 1e9)]));
+    let report = judge_cohorts(&process.cohorts(0.0, 120.0 / 64.0), &named.build(), &options());
+    assert_eq!(leaks(&report).len(), 4, "{report}");
+}
+
+#[test]
+fn suspects_of_another_report_are_added_once_and_ranked() {
+    let mut fast = Process::new(&with(&[leak(0.03)]), UNTIL, 1).judge(0.0, 64.0);
+    let both = Process::new(&with(&[leak(0.03), leak(0.1)]), UNTIL, 1).judge(0.0, 64.0);
+    fast.add_suspects(both.suspects.clone());
+    let ranked: Vec<_> = fast.suspects.iter().map(|s| (s.rank, s.site.as_str())).collect();
+    assert_eq!(ranked, [(1, "stack11"), (2, "stack10")]);
+    let mut innocent = Process::new(&rest(), UNTIL, 1).judge(0.0, 64.0);
+    innocent.add_suspects(both.suspects);
+    assert_eq!(innocent.verdict, Verdict::Leak);
 }
 
 #[test]
