@@ -14,6 +14,9 @@ use crate::profile::{LabelValue, Profile, StackId};
 const LEVELS_OFF: f64 = 0.5;
 /// One-sided 95 %.
 const Z_95: f64 = 1.645;
+/// What is charged to a function as the sum of its sites must keep nearly all: a sum of honest parts is the more sensitive to
+/// a load that rises.
+const SPREAD_LOSSES: f64 = 0.1;
 /// Survivors found in less than this share of the epochs they would be in come from a part of the window only.
 const SPREAD: f64 = 0.75;
 /// A label's value is told when so much of the live bytes has it.
@@ -99,8 +102,9 @@ fn cases<'a>(
     }
     spread.sort_by_key(|f| f.group.rows.len());
     for Found { group, window, q_value } in spread {
-        if group.sites.iter().all(|site| !accused.contains(site)) {
-            let flow = Flow::of(cohorts, &group.rows, &window);
+        let flow = Flow::of(cohorts, &group.rows, &window);
+        let keeps_all = f64::from(flow.lost.samples) <= SPREAD_LOSSES * f64::from(flow.gained.samples);
+        if keeps_all && group.sites.iter().all(|site| !accused.contains(site)) {
             accused.extend(group.sites);
             cases.push(Case {
                 site: group.site,
