@@ -20,9 +20,12 @@ use crate::profile::units;
 /// Fewest iterations that can be told apart in quarters.
 const FEWEST_ITERATIONS: u32 = 8;
 const QUARTERS: usize = 4;
-/// Growth of a container in each doubling of the iterations.
-const CONTAINER_GROWTH: f64 = 1.5;
-const OCTAVES: u32 = 3;
+/// Growth of a container over two doublings of the iterations.
+const CONTAINER_GROWTH: f64 = 3.0;
+/// A block of less is taken for no container.
+const SMALLEST_CONTAINER: f64 = 512.0;
+/// After 1/8, 1/4, 1/2 and all of the iterations.
+const OCTAVES: usize = 4;
 /// Allocations recorded of an iteration, about: a page each while they live.
 const RECORDED_AN_ITERATION: f64 = 50_000.0;
 /// Period of the iteration that shows how much is allocated.
@@ -123,7 +126,8 @@ impl LeakCheck {
     }
 
     /// Runs the workload, once more than was asked for to see how much it allocates. Memory counts whatever thread allocates it, except threads of other tests in the same program.
-    /// Checks run one after the other. Needs [`Allocator`](crate::Allocator) as the global allocator.
+    /// Checks run one after the other. What lives across iterations is best made by the workload itself or while it warms up:
+    /// blocks from before the check are not recorded, and replacing them looks like growth. Needs [`Allocator`](crate::Allocator) as the global allocator.
     ///
     /// # Errors
     /// [`LeakFound`], whose text names the sites with their stacks.
@@ -154,15 +158,27 @@ impl LeakCheck {
         let total = self.warmup + self.iterations;
         let mut seen = {
             let _unprofiled = crate::Unprofiled::begin();
-            Seen { began_ns: Vec::with_capacity(total as usize + 1), octaves: Vec::new() }
+            Seen {
+                began_ns: Vec::with_capacity(total as usize + 1),
+                octaves: Vec::new(),
+                quarters: Vec::new(),
+            }
         };
         use_up_gap();
-        for iteration in 0..total {
-            seen.began_ns.push(heap.now_ns().unwrap_or(0));
-            workload_of_leak_check(workload);
-            let done = iteration + 1;
-            if (0..=OCTAVES).any(|octave| done == total >> octave) {
-                let _unprofiled = crate::Unprofiled::begin();
+        let quarter_ends: [u32; QUARTERS + 1] = std::array::from_fn(|q| {
+            self.warmup + (u64::from(self.iterations) * q as u64 / QUARTERS as u64) as u32
+        });
+        let octave_ends: [u32; OCTAVES] = std::array::from_fn(|octave| total >> (OCTAVES - 1 - octave));
+        for done in 0..=total {
+            if done > 0 {
+                seen.began_ns.push(heap.now_ns().unwrap_or(0));
+                workload_of_leak_check(workload);
+            }
+            let _unprofiled = crate::Unprofiled::begin();
+            if quarter_ends.contains(&done) {
+                seen.quarters.push(heap.live());
+            }
+            if octave_ends.contains(&done) {
                 seen.octaves.push(heap.live());
             }
         }
@@ -214,10 +230,18 @@ impl LeakCheck {
                 quarter.1 += object.bytes;
             }
         }
+        for (quarter, live) in seen.quarters.iter().enumerate() {
+            for object in live {
+                if let Some(objects) = by_stack.entry(object.stack).or_default().live.get_mut(quarter) {
+                    *objects += object.objects;
+                }
+            }
+        }
         for (octave, live) in seen.octaves.iter().enumerate() {
-            for object in live.iter().filter(|o| o.realloc_chain > 0) {
-                if let Some(bytes) = by_stack.entry(object.stack).or_default().container.get_mut(octave) {
-                    *bytes += object.bytes;
+            for object in live {
+                let size = object.bytes / object.objects;
+                if let Some(largest) = by_stack.entry(object.stack).or_default().largest.get_mut(octave) {
+                    *largest = largest.max(size);
                 }
             }
         }
@@ -267,13 +291,19 @@ struct Seen {
     began_ns: Vec<i64>,
     /// What was alive after 1/8, 1/4, 1/2 and all of them.
     octaves: Vec<Vec<LiveSample>>,
+    /// What was alive after the warm-up and after each quarter of those that count.
+    quarters: Vec<Vec<LiveSample>>,
 }
 
-/// Objects and bytes that stay, by the quarter they were born in; bytes of containers after each octave.
+/// What is known of a stack or a site.
 #[derive(Clone, Copy, Debug, Default)]
 struct Mature {
+    /// Objects and bytes that stay, by the quarter they were born in.
     quarters: [(f64, f64); QUARTERS],
-    container: [f64; OCTAVES as usize + 1],
+    /// Objects alive after the warm-up and after each quarter.
+    live: [f64; QUARTERS + 1],
+    /// Size of the largest object after each octave.
+    largest: [f64; OCTAVES],
 }
 
 impl Mature {
@@ -282,8 +312,11 @@ impl Mature {
             mine.0 += theirs.0;
             mine.1 += theirs.1;
         }
-        for (mine, theirs) in self.container.iter_mut().zip(other.container) {
+        for (mine, theirs) in self.live.iter_mut().zip(other.live) {
             *mine += theirs;
+        }
+        for (mine, theirs) in self.largest.iter_mut().zip(other.largest) {
+            *mine = mine.max(theirs);
         }
     }
 
@@ -292,23 +325,29 @@ impl Mature {
     }
 
     fn bytes(&self) -> f64 {
-        let grown =
-            self.container.last().copied().unwrap_or(0.0) - self.container.first().copied().unwrap_or(0.0);
         let of_objects: f64 = self.quarters.iter().map(|(_, bytes)| bytes).sum();
-        if self.container_grows() { of_objects.max(grown) } else { of_objects }
+        let [first, .., last] = self.largest;
+        if self.container_grows() { of_objects.max(last - first) } else { of_objects }
     }
 
+    /// By two octaves each: how a container's capacity falls between marks does not matter then.
     fn container_grows(&self) -> bool {
-        self.container.windows(2).all(|pair| match pair {
-            [before, after] => *before > 0.0 && *after >= CONTAINER_GROWTH * before,
-            _ => false,
-        })
+        let [eighth, quarter, half, all] = self.largest;
+        eighth > 0.0
+            && half >= CONTAINER_GROWTH * eighth
+            && all >= CONTAINER_GROWTH * quarter
+            && all >= SMALLEST_CONTAINER
     }
 
     fn is_leak(&self) -> bool {
         let [first, second, third, last] = self.quarters.map(|(objects, _)| objects);
         let each = first.min(second).min(third).min(last) > 0.0;
-        (each && last * 2.0 >= first.max(second).max(third)) || self.container_grows()
+        let goes_on = last * 2.0 >= first.max(second).max(third);
+        // What is born may only take the place of what died.
+        let more = self.live.is_sorted_by(|before, after| before < after);
+        let [begin, .., end] = self.live;
+        let by_chance = 2.0 * self.objects().sqrt();
+        (each && goes_on && more && end - begin > by_chance) || self.container_grows()
     }
 }
 

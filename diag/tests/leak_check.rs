@@ -84,12 +84,59 @@ fn a_cache_that_fills_during_the_check_is_no_leak() {
     assert!(found.is_empty(), "{found:?}");
 }
 
+#[inline(never)]
+fn count(seen: &mut HashMap<u64, u64>, next: &mut u64) {
+    for _ in 0..50 {
+        *next += 1;
+        seen.insert(*next, 1);
+    }
+}
+
 #[test]
 fn a_container_that_grows_is_found() {
-    let mut log = Vec::new();
-    let found = leaks(LeakCheck::new().warmup(10).iterations(200).run(|| append(&mut log)));
+    for (warmup, iterations) in [(10, 200), (16, 64), (0, 100)] {
+        let mut log = Vec::new();
+        let found = leaks(LeakCheck::new().warmup(warmup).iterations(iterations).run(|| append(&mut log)));
+        assert_eq!(found.len(), 1, "{warmup} {iterations}: {found:?}");
+        assert!(found[0].site.contains("append"), "{found:?}");
+        let (mut seen, mut next) = (HashMap::new(), 0);
+        let workload = || count(&mut seen, &mut next);
+        let found = leaks(LeakCheck::new().warmup(warmup).iterations(iterations).run(workload));
+        assert_eq!(found.len(), 1, "{warmup} {iterations}: {found:?}");
+        assert!(found[0].site.contains("count"), "{found:?}");
+    }
+}
+
+/// Each iteration replaces five of 500: survivors of all quarters, and never more of them.
+#[test]
+fn a_full_map_whose_entries_are_replaced_is_no_leak() {
+    let mut map: HashMap<u64, Vec<u8>> = HashMap::new();
+    let mut random = 7u64;
+    let workload = || {
+        // Made in the workload: what was there before the check is not recorded.
+        for key in map.len() as u64..500 {
+            map.insert(key, vec![0; 100]);
+        }
+        for _ in 0..5 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            map.insert((random >> 33) % 500, vec![1; 100]);
+        }
+    };
+    let found = leaks(LeakCheck::new().run(workload));
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn a_leak_of_each_tenth_iteration_is_found() {
+    let (mut kept, mut number) = (Vec::with_capacity(1000), 0);
+    let workload = || {
+        number += 1;
+        if number % 10 == 0 {
+            remember(&mut kept, 700);
+        }
+    };
+    let found = leaks(LeakCheck::new().iterations(100).run(workload));
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].site.contains("append"), "{found:?}");
 }
 
 #[test]

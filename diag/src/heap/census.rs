@@ -14,7 +14,6 @@ pub(crate) struct LiveSample {
     pub(crate) born_ns: i64,
     pub(crate) objects: f64,
     pub(crate) bytes: f64,
-    pub(crate) realloc_chain: u32,
 }
 
 /// Everything that is alive, except of stacks that could not be kept.
@@ -28,7 +27,6 @@ pub(crate) fn live(collector: &Collector) -> Vec<LiveSample> {
             born_ns: i64::try_from(object.born_ns).unwrap_or(i64::MAX),
             objects: object.weight_objects,
             bytes: object.weight_objects * object.usable_size as f64,
-            realloc_chain: u32::from(object.realloc_chain),
         })
     });
     samples.collect()
@@ -61,7 +59,7 @@ pub(crate) fn take(collector: &Collector, cohorts: &mut Cohorts, work_units: u64
     let census = Census { at_ns, births: all as f64, allocated_bytes, work_units };
     let Some(mut taking) = cohorts.census(census) else { return };
     for object in &live {
-        let size = (object.bytes / object.objects) as u64;
+        let size = (object.bytes / object.objects).round() as u64;
         taking.object(object.stack, object.born_ns, size, Tally::of(object.objects, object.bytes));
     }
     for (stack, count) in births.iter().enumerate() {

@@ -114,6 +114,16 @@ pub(crate) fn take_stacks(
         let (stack, values) = rows.row(&site, Weight { objects: 0.0, bytes: 0.0 }, weight);
         rows.builder.sample(stack, labels, &values);
     }
+    // Those of which nothing is alive want their names too: what died of them counts.
+    let none = Weight { objects: 0.0, bytes: 0.0 };
+    for site in (0..collector.sites.len() as u32).filter_map(|site| collector.sites.get(site)) {
+        if wanted(site.stack) {
+            let label = Label { key: stack_key, value: LabelValue::Num(i64::from(site.stack), StrId::EMPTY) };
+            let labels = rows.builder.labels(&[label]);
+            let (stack, values) = rows.row(&site, none, none);
+            rows.builder.sample(stack, labels, &values);
+        }
+    }
     rows.finish(collector, clock::unix_ns())
 }
 

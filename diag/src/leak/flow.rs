@@ -16,8 +16,10 @@
 use super::tail;
 use crate::profile::cohorts::{Census, Cohorts, Deaths, Row, Tally};
 
-/// Samples of a group that an interval needs before its own birth rate counts as much as the process's.
+/// Samples that intervals are merged to have before a group's own birth rate is taken from them.
 const OWN_RATE_SAMPLES: f64 = 20.0;
+/// With so many in all its own rates count alone; with fewer the more of the process's.
+const OWN_RATES_ALONE: f64 = 160.0;
 /// Epochs that the births of a window are divided into.
 const EPOCHS: usize = 8;
 /// And those of the whole time watched, for the number of generations.
@@ -36,6 +38,8 @@ pub(super) struct Window {
     /// Age at which a sample counts; a multiple of the resolution.
     pub(super) maturity_ns: i64,
     pub(super) process_start_ns: i64,
+    /// It begins earlier than wanted, since there was no census then: the first fill may be in it.
+    pub(super) early: bool,
 }
 
 impl Window {
@@ -64,6 +68,7 @@ impl Window {
             to_ns,
             maturity_ns,
             process_start_ns,
+            early: false,
         })
     }
 
@@ -88,6 +93,10 @@ pub(super) struct Flow {
     pub(super) dispersion: f64,
     /// P of S at least so large by chance.
     pub(super) p: f64,
+    /// Mean age of all that died, seconds; 0 when nothing did.
+    pub(super) age_at_death_s: f64,
+    /// P of the second half's growth by chance.
+    pub(super) p_second_half: f64,
     /// Share of the window's birth epochs that have survivors, of those that so many survivors would be found in.
     pub(super) spread: f64,
 }
@@ -101,6 +110,8 @@ struct Sums {
     by_birth: Vec<u32>,
     /// All deaths by census, also of those that came of age in the window.
     by_death: Vec<u32>,
+    /// Sum of the ages of all that died, seconds.
+    ages_at_death_s: f64,
     /// Sums of 1/rate over the members of S and O.
     gained_by_rate: f64,
     lost_by_rate: f64,
@@ -121,6 +132,7 @@ impl Flow {
             halves: [(0, 0); 2],
             by_birth: vec![0; cells],
             by_death: vec![0; window.last + 1],
+            ages_at_death_s: 0.0,
             gained_by_rate: 0.0,
             lost_by_rate: 0.0,
         };
@@ -131,6 +143,8 @@ impl Flow {
                 if let Some(count) = sums.by_death.get_mut(usize::from(deaths.census)) {
                     *count += deaths.tally.samples;
                 }
+                let died_ns = cohorts.censuses().get(usize::from(deaths.census)).map_or(born, |c| c.at_ns);
+                sums.ages_at_death_s += f64::from(deaths.tally.samples) * (died_ns - born) as f64 / 1e9;
             }
             // Without a census in the middle, growth in halves is told by births alone.
             let late = |d: &Deaths| window.middle.is_some_and(|middle| usize::from(d.census) > middle);
@@ -158,6 +172,11 @@ impl Flow {
             }
         }
         sums.into_flow(window, &rates)
+    }
+
+    /// Net samples.
+    pub(super) fn net(&self) -> f64 {
+        f64::from(self.gained.samples) - f64::from(self.lost.samples)
     }
 
     /// Counts divided by the dispersion.
@@ -215,8 +234,15 @@ impl Sums {
         let dispersion = [dispersion(&self.by_birth), dispersion(of_window), dispersion(of_all)]
             .into_iter()
             .fold(1.0, f64::max);
-        let p = tail::at_least(gained / dispersion, lost / dispersion, load_ratio / (1.0 + load_ratio));
+        let p_of = |gained: f64, lost: f64| {
+            tail::at_least(gained / dispersion, lost / dispersion, load_ratio / (1.0 + load_ratio))
+        };
+        let p = p_of(gained, lost);
+        let [_, second] = self.halves;
+        let all_deaths: u32 = self.by_death.iter().sum();
         Flow {
+            age_at_death_s: self.ages_at_death_s / f64::from(all_deaths.max(1)),
+            p_second_half: p_of(f64::from(second.0), f64::from(second.1)),
             gained: self.gained,
             lost: self.lost,
             halves: self.halves,
@@ -306,6 +332,31 @@ struct Rates<'a> {
     of_interval: Vec<f64>,
 }
 
+/// Cumulative counts, made even between censuses that are [`OWN_RATE_SAMPLES`] apart.
+fn smoothed(series: &[f64], censuses: &[Census]) -> Vec<f64> {
+    let mut even = series.to_vec();
+    let mut from = 0;
+    let last = series.len().saturating_sub(1);
+    let count = |i: usize| series.get(i).copied().unwrap_or(0.0);
+    for to in 1..series.len() {
+        // What is left at the end is too little by itself.
+        let rest = count(last) - count(to);
+        let enough = count(to) - count(from) >= OWN_RATE_SAMPLES && rest >= OWN_RATE_SAMPLES;
+        if !enough && to != last {
+            continue;
+        }
+        let time = |i: usize| censuses.get(i).map_or(0.0, |c| c.at_ns as f64);
+        for i in from + 1..to {
+            let share = (time(i) - time(from)) / (time(to) - time(from)).max(1.0);
+            if let Some(value) = even.get_mut(i) {
+                *value = count(from) + (count(to) - count(from)) * share;
+            }
+        }
+        from = to;
+    }
+    even
+}
+
 impl<'a> Rates<'a> {
     fn of(cohorts: &'a Cohorts, rows: &[&Row], process_start_ns: i64) -> Self {
         let censuses = cohorts.censuses();
@@ -321,10 +372,8 @@ impl<'a> Rates<'a> {
             _ => 0.0,
         };
         let (own_total, all_total) = (grown(&own), grown(&all));
-        let weight = {
-            let each = own_total / censuses.len() as f64;
-            each / (each + OWN_RATE_SAMPLES)
-        };
+        let weight = (own_total / OWN_RATES_ALONE).min(1.0);
+        let own = smoothed(&own, censuses);
         let relative = |series: &[f64], total: f64, i: usize, length: f64| {
             let (Some(before), Some(now)) = (series.get(i - 1), series.get(i)) else { return 1.0 };
             if total > 0.0 { (now - before).max(0.0) / total * total_s / length } else { 1.0 }

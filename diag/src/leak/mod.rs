@@ -187,8 +187,10 @@ fn windows(cohorts: &Cohorts, process_start_ns: i64, maturity_ns: i64) -> Vec<Wi
         if length < MATURITIES_A_WINDOW * maturity_ns {
             break;
         }
-        let from = censuses.partition_point(|c| c.at_ns <= end.at_ns - length).saturating_sub(1);
-        windows.extend(Window::new(cohorts, from, maturity_ns, process_start_ns));
+        let wanted_ns = end.at_ns - length;
+        let from = censuses.partition_point(|c| c.at_ns <= wanted_ns).saturating_sub(1);
+        let window = Window::new(cohorts, from, maturity_ns, process_start_ns);
+        windows.extend(window.map(|w| Window { early: w.from_ns < wanted_ns - maturity_ns, ..w }));
     }
     windows
 }
@@ -210,10 +212,17 @@ impl Tested {
 /// The significant groups, each in the longest window that shows it.
 fn find<'a>(groups: &[Group<'a>], tested: &[Tested]) -> Vec<Found<'a>> {
     let mut found: BTreeMap<usize, (usize, f64)> = BTreeMap::new();
+    let first = tested.first();
     for (number, tested) in tested.iter().enumerate() {
         let j = number as f64 + 1.0;
         let share = 1.0 / (j * (j + 1.0));
         for (group, q_value) in discoveries(&tested.flows, ALPHA * share) {
+            // What a leak adds lately it adds to the longer window too; a wave does not.
+            let net = |flows: &[Flow]| flows.get(group).map_or(0.0, Flow::net);
+            let longest = first.map_or(0.0, |first| net(&first.flows));
+            if longest < net(&tested.flows) / 2.0 {
+                continue;
+            }
             found.entry(group).or_insert((number, q_value / share));
         }
     }
@@ -270,7 +279,7 @@ fn growing(groups: &[Group<'_>], found: &[Found<'_>]) -> usize {
     let mut graphs = 0;
     for graph in groups.iter().filter(|g| g.kind == Kind::Spread) {
         if graph.sites.len() > 1 && graph.sites.iter().all(|site| sites.contains(site.as_str())) {
-            graph.sites.iter().for_each(|site| {
+            graph.sites.iter().chain([&graph.site]).for_each(|site| {
                 sites.remove(site.as_str());
             });
             graphs += 1;
@@ -313,13 +322,39 @@ fn conclude(report: &mut Report, cohorts: &Cohorts, tested: &[Tested], warming: 
              sampling period"
         ));
     }
+    let unexplained = !leak && !undecided && grows_as_a_whole(report, cohorts, tested);
     report.verdict = if leak {
         Verdict::Leak
-    } else if blind || undecided || (samples == 0 && moved == 0) {
+    } else if unexplained || blind || undecided || (samples == 0 && moved == 0) {
         Verdict::NotEnoughEvidence
     } else {
         Verdict::NoLeak
     };
+}
+
+/// Whether the live heap as a whole grew all through the window though no place in the code does so by this test: queues
+/// that fall behind, structures that are copied or rewritten, few large blocks.
+fn grows_as_a_whole(report: &mut Report, cohorts: &Cohorts, tested: &[Tested]) -> bool {
+    const PARTS: usize = 4;
+    const SHARE: f64 = 0.1;
+    let Some(window) = tested.first().map(|t| t.window) else { return false };
+    let at = |part: usize| cohorts.alive_bytes_at(window.first + (window.last - window.first) * part / PARTS);
+    let course: Vec<f64> = (0..=PARTS).map(at).collect();
+    let (Some(begin), Some(end)) = (course.first(), course.last()) else { return false };
+    let grown = end - begin;
+    let least = (SHARE * begin).max(SAMPLES_TO_FIND * report.sampling_period_bytes as f64);
+    let rises = window.last - window.first >= PARTS && course.is_sorted_by(|a, b| a < b);
+    let of_suspects: f64 = report.suspects.iter().map(|s| s.bytes_per_hour * window.seconds() / 3600.0).sum();
+    if !rises || grown < least || of_suspects > grown / 2.0 {
+        return false;
+    }
+    report.reasons.push(format!(
+        "the live heap grew by {} all through the window, and no place in the code keeps its own so long that this test \
+         can tell: a queue that falls behind, a structure that is copied, a few large blocks, or rising load; `diag-cli diff` of \
+         two captures shows where",
+        crate::profile::units::bytes(grown as i64)
+    ));
+    true
 }
 
 /// The commands to run after a verdict.

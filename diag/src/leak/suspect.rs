@@ -14,6 +14,10 @@ use crate::profile::{LabelValue, Profile, StackId};
 const LEVELS_OFF: f64 = 0.5;
 /// One-sided 95 %.
 const Z_95: f64 = 1.645;
+/// P of the second half's growth below which it still grows.
+const STILL_GROWS: f64 = 1e-3;
+/// A population of mean lifetime T has filled up after so many T, to 98 %.
+const FIRST_FILL_LIFETIMES: f64 = 4.0;
 /// What is charged to a function as the sum of its sites must keep nearly all: a sum of honest parts is the more sensitive to
 /// a load that rises.
 const SPREAD_LOSSES: f64 = 0.1;
@@ -163,9 +167,31 @@ impl Case<'_> {
             count(self.flow.lost.samples, "older than that died"),
         );
         if exponent + Z_95 * error <= LEVELS_OFF {
+            let evidence = format!("{facts}; but growth slows down (exponent {exponent:.1})");
+            // Less of it may be less load.
+            let ended = self.flow.p_second_half > STILL_GROWS;
             return (
-                SuspectVerdict::Saturating,
-                format!("{facts}; but growth slows down (exponent {exponent:.1})"),
+                if ended { SuspectVerdict::Saturating } else { SuspectVerdict::UnboundedSoFar },
+                evidence,
+            );
+        }
+        let age_s = (self.window.to_ns - self.window.process_start_ns) as f64 / 1e9;
+        let turns_over = self.flow.lost.samples * 5 > self.flow.gained.samples;
+        if turns_over && age_s < FIRST_FILL_LIFETIMES * self.flow.age_at_death_s {
+            return (
+                SuspectVerdict::UnboundedSoFar,
+                format!(
+                    "{facts}; but what dies is {:.0} s old in the mean, and the process too young to have filled up once",
+                    self.flow.age_at_death_s
+                ),
+            );
+        }
+        if self.window.early {
+            return (
+                SuspectVerdict::UnboundedSoFar,
+                format!(
+                    "{facts}; but there is no capture between the start of the process and the last ones"
+                ),
             );
         }
         if self.flow.spread < SPREAD {
@@ -180,7 +206,9 @@ impl Case<'_> {
                 format!("{facts}; but the process is too young to tell a leak from a cache that fills"),
             );
         }
-        (SuspectVerdict::Leak, format!("{facts}; growth goes on (exponent {exponent:.1})"))
+        let course =
+            if exponent > LEVELS_OFF { "growth goes on" } else { "that growth slows down is not certain" };
+        (SuspectVerdict::Leak, format!("{facts}; {course} (exponent {exponent:.1})"))
     }
 
     fn into_suspect(
@@ -219,7 +247,7 @@ impl Case<'_> {
             live_bytes: live.bytes,
             live_objects: live.objects,
             bytes_per_hour: per_hour,
-            bytes_per_hour_low: low / hours,
+            bytes_per_hour_low: low.max(0.0) / hours,
             bytes_per_work_unit: (units_done > 0).then(|| net / units_done as f64),
             q_value: self.q_value,
             growth_exponent: self.flow.exponent().0,

@@ -192,6 +192,50 @@ fn the_parts_of_an_object_graph_do_not_make_a_young_process_look_like_one_that_w
     assert_eq!(leaks(&report).len(), 4, "{report}");
 }
 
+/// A queue that falls behind: everything in it is young, and there is more and more of it.
+#[test]
+fn growth_that_no_site_explains_is_not_called_innocence() {
+    let until = 600.0;
+    let mut process = Process::new(&rest(), until, 15);
+    let queue = (0..6000).map(|i| {
+        let born = f64::from(i) * 0.1;
+        (born, born + born * 0.12)
+    });
+    process.stacks.push(queue.collect());
+    let report = process.judge(0.0, 64.0);
+    assert_ne!(report.verdict, Verdict::NoLeak, "{report}");
+    assert!(
+        report.verdict == Verdict::Leak || report.reasons.iter().any(|r| r.contains("queue")),
+        "{report}"
+    );
+}
+
+/// One route's load rises while that of the process stays as it is.
+#[test]
+fn a_route_whose_load_rises_is_not_accused() {
+    for seed in 0..10 {
+        let rising = Population {
+            births: Births::Shifted { rate: 0.5, factor: 4.0, at: 1800.0 },
+            lifetime: Lifetime::Exponential(300.0),
+        };
+        let mut all = rest();
+        all.extend([steady(5.0, 20.0), rising]);
+        let report = Process::new(&all, UNTIL, seed).judge(0.0, 64.0);
+        assert_eq!(leaks(&report), [""; 0], "seed {seed}: {report}");
+    }
+}
+
+/// Sessions of a minute in a process of a minute and a half.
+#[test]
+fn the_first_fill_of_a_population_that_turns_over_is_not_accused() {
+    for seed in 0..10 {
+        let mut all: Vec<Population> = (0..4).map(|_| steady(2.0, 8.0)).collect();
+        all.push(steady(10.0, 60.0));
+        let report = Process::new(&all, 90.0, seed).judge(0.0, 90.0);
+        assert_eq!(leaks(&report), [""; 0], "seed {seed}: {report}");
+    }
+}
+
 #[test]
 fn suspects_of_another_report_are_added_once_and_ranked() {
     let mut fast = Process::new(&with(&[leak(0.03)]), UNTIL, 1).judge(0.0, 64.0);

@@ -68,7 +68,7 @@ impl Report {
     pub fn limits(&self) -> Vec<String> {
         let found = (self.minimum_detectable_bytes_per_hour > 0.0).then(|| {
             format!(
-                "A leak of {} or more in one place is found in 95 of 100 such watches (one sample in {}); a slower one takes \
+                "A leak of {} or more in one place, of objects that live on, is found in 95 of 100 such watches (one sample in {}); a slower one takes \
                  a longer watch or a smaller sampling period.",
                 units::per_hour(self.minimum_detectable_bytes_per_hour, "bytes"),
                 units::bytes(i64::try_from(self.sampling_period_bytes).unwrap_or(i64::MAX))

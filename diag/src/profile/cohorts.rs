@@ -23,6 +23,8 @@ pub use captures::{
 pub const MOST_CENSUSES: usize = 128;
 /// With fewer the past is not thinned any further for the sake of memory.
 const FEWEST_CENSUSES: usize = 16;
+/// From this factor on a block has doubled: tables have a constant part, and sizes are rounded to classes.
+const DOUBLED: f64 = 1.75;
 /// Births so many cells before the first census share one cell: they are old, whatever is asked.
 const CELLS_BEFORE_START: i64 = 64;
 
@@ -103,7 +105,7 @@ pub struct Row {
     /// Samples born so far, at each census from `births_from` on.
     births: Vec<f32>,
     births_from: u16,
-    /// The times when the largest live object had doubled since the entry before.
+    /// The times when the largest live object had about doubled since the entry before.
     pub largest: Vec<Largest>,
     largest_now: u64,
     largest_last: u64,
@@ -186,6 +188,22 @@ impl Cohorts {
     /// The stacks, by the caller's numbers, in no order.
     pub fn rows(&self) -> impl Iterator<Item = (u32, &Row)> {
         self.rows.iter().map(|(key, row)| (*key, row))
+    }
+
+    /// Sampled bytes that were alive at a census, of all cells that were over by then.
+    pub fn alive_bytes_at(&self, census: usize) -> f64 {
+        let Some(at_ns) = self.censuses.get(census).map(|c| c.at_ns) else { return 0.0 };
+        let known = |c: &&Cohort| c.born_ns.saturating_add(self.resolution_ns) <= at_ns;
+        let alive = |c: &Cohort| {
+            let died = c
+                .deaths
+                .iter()
+                .filter(|d| usize::from(d.census) > census)
+                .map(|d| d.tally.bytes)
+                .sum::<f32>();
+            f64::from(c.alive.bytes + died)
+        };
+        self.rows.values().flat_map(|row| &row.cohorts).filter(known).map(alive).sum()
     }
 
     /// Whether a stack has a row.
@@ -354,7 +372,7 @@ impl Taking<'_> {
                 cohort.alive = std::mem::take(&mut cohort.next);
             }
             let doubled =
-                row.largest.last().is_none_or(|last| row.largest_now >= last.bytes.saturating_mul(2));
+                row.largest.last().is_none_or(|last| row.largest_now as f64 >= DOUBLED * last.bytes as f64);
             if doubled && row.largest_now > 0 {
                 row.largest.push(Largest { at_ns: self.at_ns, bytes: row.largest_now });
             }

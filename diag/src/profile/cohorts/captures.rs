@@ -69,7 +69,12 @@ impl CaptureSeries {
         if started.windows(2).any(|pair| pair.first() != pair.last()) {
             return Err(SeriesFault::Restarted);
         }
-        if captures.iter().any(|(_, p)| p.find_str("born_at").is_none()) {
+        // The capture of a start has no live sample yet, and so no birth either.
+        let holds = |p: &Profile| p.sample_type_index("inuse_space").is_some_and(|t| p.total(t) > 0);
+        let ageless = |p: &Profile| {
+            p.find_str("born_at").is_none() && (holds(p) || comment(p, TAKEN_COMMENT).is_none())
+        };
+        if captures.iter().any(|(_, p)| ageless(p)) {
             return Err(SeriesFault::NoAges);
         }
         let mut series = Self {
