@@ -308,6 +308,27 @@ fn spread(by_birth: &[u32]) -> f64 {
     if expected > 0.0 { (found / expected).min(1.0) } else { 0.0 }
 }
 
+/// Whether objects die in the order of their births, as in a queue: hardly any that lives is older than most of the dead.
+pub(super) fn first_in_first_out(rows: &[&Row]) -> bool {
+    let mut cohorts: Vec<(i64, u32, u32)> = rows
+        .iter()
+        .flat_map(|row| &row.cohorts)
+        .map(|c| (c.born_ns, c.alive.samples, c.deaths.iter().map(|d| d.tally.samples).sum()))
+        .collect();
+    cohorts.sort_unstable_by_key(|(born, _, _)| *born);
+    let dead: u32 = cohorts.iter().map(|(_, _, dead)| dead).sum();
+    let living: u32 = cohorts.iter().map(|(_, alive, _)| alive).sum();
+    let (mut dead_so_far, mut older) = (0, 0);
+    for (_, alive, dead_of_cohort) in cohorts {
+        if dead_so_far * 4 >= dead * 3 {
+            break;
+        }
+        dead_so_far += dead_of_cohort;
+        older += alive;
+    }
+    older * 10 <= living
+}
+
 /// In how many of 16 epochs of the time watched survivors were born that are of age (after VisualVM).
 pub(super) fn generations(cohorts: &Cohorts, rows: &[&Row], maturity_ns: i64) -> u32 {
     let Some(last) = cohorts.censuses().last() else { return 0 };

@@ -177,7 +177,9 @@ impl Case<'_> {
         }
         let age_s = (self.window.to_ns - self.window.process_start_ns) as f64 / 1e9;
         let turns_over = self.flow.lost.samples * 5 > self.flow.gained.samples;
-        if turns_over && age_s < FIRST_FILL_LIFETIMES * self.flow.age_at_death_s {
+        let filling = turns_over && age_s < FIRST_FILL_LIFETIMES * self.flow.age_at_death_s;
+        // A queue that falls behind turns over too.
+        if filling && !flow::first_in_first_out(&self.rows) {
             return (
                 SuspectVerdict::UnboundedSoFar,
                 format!(
