@@ -37,7 +37,7 @@ pub use report::{Report, SCHEMA, Suspect, SuspectVerdict, Verdict};
 
 /// Nominal share of processes told of a leak that have none; shared out over groups and windows. What a process must get
 /// past besides (dispersion, load ratio of at least 1, spread, exponent) makes it far less: 0 of 300 processes of 1,000
-/// stacks in the simulation, at which a leak of 24 periods is found in 96 % of them (2026-11-21).
+/// stacks in the simulation, at which a leak of 24 periods is found in 97 % (2026-11-21).
 const ALPHA: f64 = 0.1;
 /// Nobody is accused above this p, however few groups there are: some 12 samples, none of them lost.
 const P_LIMIT: f64 = 3e-4;
