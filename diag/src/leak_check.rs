@@ -8,7 +8,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::face::Diag;
 use crate::heap::{Heap, HeapError, LiveSample};
@@ -28,8 +30,11 @@ const SMALLEST_CONTAINER: f64 = 512.0;
 const OCTAVES: usize = 4;
 /// Allocations recorded of an iteration, about: a page each while they live.
 const RECORDED_AN_ITERATION: f64 = 50_000.0;
-/// Period of the iteration that shows how much is allocated.
+/// Allocations of the first iteration, dead ones included, after which it is recorded coarsely.
+const MOST_RECORDED: u64 = 500_000;
+/// Period of the rest of an iteration that makes too many.
 const COARSE_PERIOD: u64 = 16 << 10;
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// One at a time: each would see the other's allocations.
 static RUNNING: Mutex<()> = Mutex::new(());
 
@@ -117,8 +122,8 @@ impl LeakCheck {
         self
     }
 
-    /// Records one allocation in so many bytes. Default: all of them, unless an iteration makes more than 50,000, for each that
-    /// is recorded takes a page while it lives; then so many that about 50,000 are recorded, and values are estimates.
+    /// Records one allocation in so many bytes. Default: all of them, unless an iteration makes 500,000 or holds 50,000 at
+    /// once, for each that is recorded takes a page while it lives; then about 50,000 are recorded, and values are estimates.
     #[must_use]
     pub fn sample_bytes(mut self, bytes: u64) -> Self {
         self.sample_bytes = Some(bytes.max(1));
@@ -262,15 +267,49 @@ impl Drop for Restore {
     }
 }
 
-/// Runs one iteration at a coarse period, and gives the period at which the next ones are recorded.
+/// Runs one iteration with everything recorded, and gives the period at which the next ones are: the same, unless that was too
+/// much. Then the rest of this one is recorded coarsely.
 fn first_iteration(heap: &Heap, workload: &mut impl FnMut()) -> Result<u64, HeapError> {
-    heap.set_sample_period_bytes(COARSE_PERIOD)?;
+    heap.set_sample_period_bytes(1)?;
     use_up_gap();
     let before = heap.allocated();
-    workload_of_leak_check(workload);
-    let after = heap.allocated();
-    let (objects, bytes) = (after.objects - before.objects, after.bytes - before.bytes);
-    Ok(if objects <= RECORDED_AN_ITERATION { 1 } else { (bytes / RECORDED_AN_ITERATION) as u64 + 1 })
+    let (done, heavy) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        // Ends also when the workload panics.
+        let _done = SetOnDrop(&done);
+        let spawned = std::thread::Builder::new().name("diag".to_owned()).spawn_scoped(scope, || {
+            let _unprofiled = crate::Unprofiled::begin();
+            let start = heap.stats();
+            while !done.load(Ordering::Acquire) {
+                std::thread::sleep(LOOK_EVERY);
+                let now = heap.stats();
+                let too_many = now.live_samples > start.live_samples + RECORDED_AN_ITERATION as u64
+                    || now.samples_total > start.samples_total + MOST_RECORDED;
+                if too_many {
+                    heavy.store(heap.set_sample_period_bytes(COARSE_PERIOD).is_ok(), Ordering::Release);
+                    break;
+                }
+            }
+        });
+        // Without the guard nobody would stop a workload that makes millions of blocks.
+        if spawned.is_err() {
+            heavy.store(heap.set_sample_period_bytes(COARSE_PERIOD).is_ok(), Ordering::Release);
+        }
+        workload_of_leak_check(workload);
+    });
+    if !heavy.load(Ordering::Acquire) {
+        return Ok(1);
+    }
+    let bytes = heap.allocated().bytes - before.bytes;
+    Ok((bytes / RECORDED_AN_ITERATION) as u64 + 1)
+}
+
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// The gap this thread is in was drawn from the old period.
