@@ -67,6 +67,9 @@ pub struct Status {
     pub declared: Vec<crate::leak::Declared>,
     /// The heap collector, when it runs.
     pub heap: Option<HeapStats>,
+    /// The CPU sampler.
+    #[cfg(feature = "cpu")]
+    pub cpu: Option<crate::cpu::CpuStats>,
     /// Captures to files, when a directory is set.
     pub captures: Option<crate::worker::CaptureStats>,
     /// What does not work as asked.
@@ -107,6 +110,21 @@ impl Diag {
     /// Why it does not run, and what to do.
     pub fn heap(&self) -> Result<&Heap, HeapError> {
         self.inner.heap.as_ref().map_err(Clone::clone)
+    }
+
+    /// The CPU sampler.
+    ///
+    /// # Errors
+    /// When the diagnostics are disabled.
+    #[cfg(feature = "cpu")]
+    pub fn cpu(&self) -> Result<crate::cpu::Cpu, crate::cpu::CpuError> {
+        if self.inner.config.disabled {
+            return Err(crate::cpu::CpuError::Unavailable {
+                why: "the diagnostics are disabled".to_owned(),
+                next: "unset DIAG_DISABLE (or the builder's disabled) and start again".to_owned(),
+            });
+        }
+        Ok(crate::cpu::Cpu::new())
     }
 
     /// Where the process's memory stands now: allocator, kernel, cgroup.
@@ -184,6 +202,8 @@ impl Diag {
             work_units_total: crate::work::total(),
             declared,
             heap: inner.heap.as_ref().ok().map(|heap| self.stats_with_history(heap)),
+            #[cfg(feature = "cpu")]
+            cpu: self.cpu().ok().map(|cpu| cpu.stats()),
             captures,
             problems,
         }

@@ -16,6 +16,7 @@
 //!
 //! - [`Diag`]: the handle. What cannot run says so in [`Diag::status`]; the host goes on.
 //! - [`heap`]: what is retained, by which code; sampled by jemalloc, about 1 microsecond a sample of 512 KiB.
+//! - [`cpu`]: where the time goes, every thread, in nanoseconds that add up.
 //! - [`Diag::leaks`] and [`leak`]: whether it leaks, which code, and how sure that is.
 //! - [`LeakCheck`] and [`assert_no_leak!`]: the same of a workload in a test.
 //! - [`memory`]: where the process's memory stands, from allocator, kernel and cgroup.
@@ -28,9 +29,12 @@
 //! # Features
 //!
 //! - `heap` (default): [`Allocator`], the heap collector, [`Diag`]. Linux on x86-64 (tested) and aarch64.
+//! - `cpu` (default): CPU profiles. Linux on x86-64 (tested) and aarch64; elsewhere by the `pprof` crate.
 //! - `memory` (default): the waterline.
 //! - `symbols` (default): names. Without any feature, what is left is [`profile`] and [`work()`].
-//! - `tracing`: `SpanLayer`, which labels live samples with the span, route and fields they were allocated in. With `heap`.
+//! - `cpu-guard`: the `pprof` crate as the last resort for CPU profiles on Linux too.
+//! - `tracing`: `SpanLayer`, which labels live samples with the span, route and fields they were allocated in, and CPU time
+//!   with those it was spent in. With `heap`.
 //! - `tower`: `WorkLayer`, which counts the requests of a tower service (axum, tonic) as work.
 //!
 //! # Variables
@@ -46,10 +50,14 @@
 
 #[cfg(feature = "heap")]
 mod allocator;
+#[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux")))]
+mod code;
 #[cfg(feature = "heap")]
 mod config;
-#[cfg(feature = "heap")]
+#[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux")))]
 mod context;
+#[cfg(feature = "cpu")]
+pub mod cpu;
 #[cfg(feature = "heap")]
 mod declared;
 pub mod endpoints;
@@ -69,7 +77,7 @@ pub mod memory;
 pub mod profile;
 #[cfg(feature = "symbols")]
 pub mod symbols;
-#[cfg(any(feature = "heap", feature = "symbols"))]
+#[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux"), feature = "symbols"))]
 mod sys;
 mod work;
 #[cfg(feature = "heap")]
@@ -89,7 +97,7 @@ pub use face::{Builder, Diag, Error, Status};
 pub use leak_check::{LeakCheck, LeakFound, LeakedSite};
 #[cfg(feature = "heap")]
 pub use leaks::{LeakOptions, LeakWatch};
-#[cfg(feature = "heap")]
+#[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux")))]
 pub use sys::thread::Unprofiled;
 #[cfg(feature = "tower")]
 pub use work::{Counted, CountedFuture, WorkLayer};

@@ -20,11 +20,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Counts for itself.
     ("work", &[]),
     // What the host says of itself.
-    ("context", &["sys"]),
+    ("context", &["sys", "profile"]),
     ("declared", &["sys", "config", "leak"]),
     // Collectors.
-    ("heap", &["profile", "sys", "config", "context", "work"]),
-    ("cpu", &["profile", "sys", "config"]),
+    ("heap", &["profile", "sys", "config", "context", "work", "code"]),
+    ("cpu", &["profile", "sys", "config", "context", "code"]),
+    // Object files as mappings, for the collectors.
+    ("code", &["profile", "sys"]),
     ("tasks", &["profile", "sys", "config"]),
     ("recorder", &["profile", "sys", "config"]),
     ("memory", &["sys"]),

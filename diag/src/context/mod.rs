@@ -7,12 +7,14 @@
 // Without the layer nothing fills the table.
 #![cfg_attr(not(feature = "tracing"), allow(dead_code))]
 
+mod labels;
 #[cfg(feature = "tracing")]
 mod layer;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use labels::ContextLabels;
 #[cfg(feature = "tracing")]
 pub use layer::SpanLayer;
 pub(crate) use table::{Context, TABLE};

@@ -20,7 +20,7 @@ const TRIES: usize = 4;
 /// Ranges of the allocator's functions.
 /// `period_before` is the one that was in force until now: this thread's gap may still be drawn from it.
 pub(crate) fn allocator_functions(collector: &Collector, period_before: u64) -> Vec<Range<u64>> {
-    let modules = collector.modules();
+    let modules = collector.code.modules();
     let bytes = collector.period().max(period_before).saturating_mul(8).clamp(64 << 10, MAX_BYTES) as usize;
     let mut found = Vec::new();
     thread::with_state(|t| t.calibrating.set(true));

@@ -5,26 +5,24 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::live::{Inserted, LiveObject, LiveTable};
 use super::sites::Sites;
 use super::threads::ThreadNames;
 use crate::context;
 use crate::profile::sampling::weight;
+use crate::sys::code::Code;
 use crate::sys::fork::ForkSafe;
 use crate::sys::hooks::{SampleSink, SampledAllocation};
 use crate::sys::lock::Lock;
-use crate::sys::modules::Module;
 use crate::sys::thread::ThreadState;
 use crate::sys::unwind::Walker;
 use crate::sys::{clock, hooks};
 
 /// Frames searched, from the leaf, for the allocator's own.
 const ALLOCATOR_DEPTH: usize = 16;
-/// Modules remembered, unloaded ones included.
-const MODULES_KEPT: usize = 4096;
 const CALIBRATION_FRAMES: usize = 32;
 
 /// See the module.
@@ -32,11 +30,7 @@ pub(crate) struct Collector {
     pub(crate) live: LiveTable,
     pub(crate) sites: Sites,
     pub(crate) threads: ThreadNames,
-    walker: Walker,
-    /// Every module seen since the start; those loaded now first. Replaced as a whole.
-    modules: Lock<Arc<Modules>>,
-    /// Process id of whoever refreshes the modules now, or 0; a forked child takes over from a vanished thread.
-    refreshing: AtomicU32,
+    pub(crate) code: &'static Code,
     /// Functions of the allocator, sorted. Set by calibration.
     allocator_code: OnceLock<Vec<Range<u64>>>,
     /// The last stack seen while a thread calibrates.
@@ -58,26 +52,17 @@ struct Calibration {
     len: usize,
 }
 
-/// The object files of the process.
-#[derive(Default)]
-pub(crate) struct Modules {
-    pub(crate) list: Vec<Module>,
-    generation: (u64, u64),
-}
-
 impl Collector {
-    /// Tables for at most about `memory_limit` bytes, and the modules as loaded now.
+    /// Tables for at most about `memory_limit` bytes.
     pub(crate) fn new(memory_limit: u64, period: u64) -> io::Result<Self> {
         // Half for live objects, 64 bytes each and 8 of index (at most half full, twice during growth); the rest for
         // stacks and sites.
         let live_limit = (memory_limit / 2 / 80).max(1024) as usize;
-        let collector = Self {
+        Ok(Self {
             live: LiveTable::new(live_limit)?,
             sites: Sites::new((memory_limit / 2) as usize)?,
             threads: ThreadNames::new(),
-            walker: Walker::new()?,
-            modules: Lock::new(Arc::default()),
-            refreshing: AtomicU32::new(0),
+            code: Code::of_process()?,
             calibration: Lock::new(Calibration { frames: [0; CALIBRATION_FRAMES], len: 0 }),
             allocator_code: OnceLock::new(),
             period: AtomicU64::new(period),
@@ -88,9 +73,7 @@ impl Collector {
             started_ns: clock::monotonic_ns(),
             started_unix_ns: clock::unix_ns(),
             memory_limit,
-        };
-        collector.refresh_modules();
-        Ok(collector)
+        })
     }
 
     pub(crate) fn period(&self) -> u64 {
@@ -103,37 +86,6 @@ impl Collector {
 
     pub(crate) fn set_period(&self, period: u64) {
         self.period.store(period, Ordering::Relaxed);
-    }
-
-    /// Looks whether files were loaded or unloaded, and takes them over. Not inside an allocation.
-    pub(crate) fn refresh_modules(&self) {
-        let (me, known) = (std::process::id(), self.modules());
-        let generation = crate::sys::modules::generation();
-        if known.generation == generation && !known.list.is_empty() {
-            return;
-        }
-        // No lock is held across the loader's: the thread that has that one may be forking, and wait for ours.
-        if self.refreshing.swap(me, Ordering::AcqRel) == me {
-            return;
-        }
-        let mut list = self.walker.refresh(&known.list);
-        // Those that are gone stay, behind, to name addresses of stacks that were taken while they were there.
-        for old in &known.list {
-            if list.len() < MODULES_KEPT
-                && !list.iter().any(|m| m.range == old.range && m.build_id == old.build_id)
-            {
-                list.push(Module { unwind_tables: None, ..old.clone() });
-            }
-        }
-        let new = Arc::new(Modules { list, generation });
-        let old = std::mem::replace(&mut *self.modules.lock(), new);
-        drop(old);
-        self.refreshing.store(0, Ordering::Release);
-    }
-
-    /// The modules, those loaded now first.
-    pub(crate) fn modules(&self) -> Arc<Modules> {
-        Arc::clone(&self.modules.lock())
     }
 
     /// Sets which functions are the allocator's. The first call counts.
@@ -154,7 +106,7 @@ impl Collector {
 
     /// Bytes of memory the collector holds.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        self.live.memory_bytes() + self.sites.memory_bytes() + self.walker.memory_bytes()
+        self.live.memory_bytes() + self.sites.memory_bytes() + self.code.walker().memory_bytes()
     }
 
     /// Nanoseconds since the start.
@@ -226,7 +178,7 @@ impl SampleSink for Collector {
     }
 
     fn walker(&self) -> &Walker {
-        &self.walker
+        self.code.walker()
     }
 }
 
@@ -248,15 +200,11 @@ impl ForkSafe for Collector {
         self.sites.acquire_all();
         self.threads.acquire();
         self.live.acquire_all();
-        self.walker.acquire_all();
         self.calibration.acquire();
-        self.modules.acquire();
     }
 
     fn after_fork(&self) {
-        self.modules.release();
         self.calibration.release();
-        self.walker.release_all();
         self.live.release_all();
         self.threads.release();
         self.sites.release_all();

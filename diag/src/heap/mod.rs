@@ -8,7 +8,6 @@ mod calibrate;
 mod census;
 mod collector;
 mod dump;
-mod labels;
 mod live;
 mod sites;
 mod snapshot;
@@ -196,7 +195,7 @@ impl Heap {
     /// Looks for files that were loaded or unloaded since. Called about once a second by the diagnostics' own thread.
     pub(crate) fn refresh_modules(&self) {
         if let Source::Hooks(collector) = self.source {
-            collector.refresh_modules();
+            collector.code.refresh();
         }
     }
 

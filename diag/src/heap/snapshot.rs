@@ -5,17 +5,17 @@
 //! the file alone.
 
 use super::collector::Collector;
-use super::labels::ContextLabels;
 use super::live::LiveObject;
 use super::sites::Site;
+use crate::code::add_mappings;
+use crate::context::ContextLabels;
 use crate::profile::cohorts::{STARTED_COMMENT, TAKEN_COMMENT, WORK_COMMENT};
 use crate::profile::sampling::Weight;
 use crate::profile::{
-    Label, LabelSetId, LabelValue, LocationId, Loss, Mapping, MappingId, MappingSymbols, Period, Profile,
-    ProfileBuilder, ProfileError, StackId, StrId, ValueType,
+    Label, LabelSetId, LabelValue, LocationId, Loss, MappingId, Period, Profile, ProfileBuilder,
+    ProfileError, StackId, StrId, ValueType,
 };
 use crate::sys::clock;
-use crate::sys::modules::Module;
 
 /// Upper bounds of the age buckets, in seconds, and their names.
 const AGES: [(u64, &str); 6] =
@@ -30,7 +30,7 @@ const INUSE_SPACE: usize = 3;
 
 /// The heap as it is now. With `ages`, one row for each live sample, labelled with its birth.
 pub(crate) fn take(collector: &Collector, ages: bool) -> Result<Profile, ProfileError> {
-    collector.refresh_modules();
+    collector.code.refresh();
     let mut live = Vec::with_capacity(collector.live.len() as usize + 1024);
     collector.live.copy(&mut live);
     let now =
@@ -91,7 +91,7 @@ pub(crate) fn take_stacks(
     collector: &Collector,
     wanted: impl Fn(u32) -> bool,
 ) -> Result<Profile, ProfileError> {
-    collector.refresh_modules();
+    collector.code.refresh();
     let mut live = Vec::with_capacity(collector.live.len() as usize + 1024);
     collector.live.copy(&mut live);
     let mut rows = Rows::new(collector);
@@ -155,7 +155,7 @@ impl<'a> Rows<'a> {
         ];
         let mut builder = ProfileBuilder::new(types.map(|(kind, unit)| ValueType::new(kind, unit)).to_vec());
         let mut mappings = Vec::new();
-        for module in &collector.modules().list {
+        for module in &collector.code.modules().list {
             add_mappings(&mut builder, module, &mut mappings);
         }
         let (bytes_key, bytes_unit) = (builder.str("bytes"), builder.str("bytes"));
@@ -226,27 +226,6 @@ impl<'a> Rows<'a> {
         meta.time_unix_ns = i64::try_from(unix_ns).ok();
         meta.losses = collector.losses().into_iter().map(|(what, count)| Loss { what, count }).collect();
         self.builder.finish()
-    }
-}
-
-fn add_mappings(
-    builder: &mut ProfileBuilder,
-    module: &Module,
-    out: &mut Vec<(std::ops::Range<u64>, MappingId)>,
-) {
-    let (file, build_id) = (builder.str(&module.path), builder.str(&module.build_id));
-    for segment in &module.code {
-        // Page-aligned, as /proc/self/maps shows it: pprof finds a file's base by it.
-        let excess = segment.range.start % 4096;
-        let id = builder.mapping(Mapping {
-            start: segment.range.start - excess,
-            limit: segment.range.end.next_multiple_of(4096),
-            file_offset: segment.file_offset.saturating_sub(excess),
-            file,
-            build_id,
-            symbols: MappingSymbols::default(),
-        });
-        out.push((segment.range.clone(), id));
     }
 }
 

@@ -116,7 +116,7 @@ fn storm(heap: &Heap, slots: &Slots, operations: u64, at_most: Duration) {
 
 /// Live objects whose stack goes through the storm.
 fn storm_objects(collector: &Collector) -> Vec<LiveObject> {
-    let modules = collector.modules();
+    let modules = collector.code.modules();
     let functions: [*const (); 3] =
         [storm_alloc as *const (), storm_grow as *const (), storm_shrink as *const ()];
     let functions: Vec<Range<u64>> = functions

@@ -1,7 +1,7 @@
 //! Locks across fork: taken before, released after in parent and child, so that the child never inherits a lock that
 //! a vanished thread holds.
 
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 
 /// Something with locks.
 pub(crate) trait ForkSafe: Sync {
@@ -11,24 +11,28 @@ pub(crate) trait ForkSafe: Sync {
     fn after_fork(&self);
 }
 
-static GUARDED: OnceLock<&'static dyn ForkSafe> = OnceLock::new();
+/// What is guarded, in the order of registration: who holds a lock of a later one may wait for those of an earlier one.
+static GUARDED: [OnceLock<&'static dyn ForkSafe>; 4] = [const { OnceLock::new() }; 4];
 
-/// Guards `locks` for the rest of the process. The first call wins.
+/// Guards `locks` for the rest of the process. There is room for four.
 pub(crate) fn guard(locks: &'static dyn ForkSafe) {
-    if GUARDED.set(locks).is_ok() {
-        // SAFETY: the handlers are plain functions that live as long as the process.
-        unsafe { libc::pthread_atfork(Some(before), Some(after), Some(after)) };
-    }
+    static HANDLERS: Once = Once::new();
+    let placed = GUARDED.iter().any(|place| place.set(locks).is_ok());
+    debug_assert!(placed, "more things with locks than places");
+    // SAFETY: the handlers are plain functions that live as long as the process.
+    HANDLERS.call_once(|| unsafe {
+        libc::pthread_atfork(Some(before), Some(after), Some(after));
+    });
+}
+
+fn guarded() -> impl DoubleEndedIterator<Item = &'static dyn ForkSafe> {
+    GUARDED.iter().filter_map(|place| place.get().copied())
 }
 
 extern "C" fn before() {
-    if let Some(locks) = GUARDED.get() {
-        locks.before_fork();
-    }
+    guarded().rev().for_each(ForkSafe::before_fork);
 }
 
 extern "C" fn after() {
-    if let Some(locks) = GUARDED.get() {
-        locks.after_fork();
-    }
+    guarded().for_each(ForkSafe::after_fork);
 }

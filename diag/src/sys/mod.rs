@@ -4,14 +4,20 @@
 //! Everything here offers a safe interface; each `unsafe` block says what guarantees it. What may run inside an
 //! allocation says so in its header: there, nothing allocates, frees, or waits for anything that allocates.
 #![allow(unsafe_code)]
+// What two collectors share neither uses to the full alone.
+#![cfg_attr(not(all(feature = "heap", feature = "cpu")), allow(dead_code))]
 
-#[cfg(all(feature = "heap", target_arch = "x86_64"))]
+#[cfg(all(any(feature = "heap", feature = "cpu"), target_arch = "x86_64"))]
 pub(crate) mod cfi;
-#[cfg(feature = "heap")]
+#[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) mod clock;
+#[cfg(any(feature = "heap", feature = "cpu"))]
+pub(crate) mod code;
+#[cfg(feature = "cpu")]
+pub(crate) mod cpu;
 #[cfg(feature = "heap")]
 pub(crate) mod entry_points;
-#[cfg(feature = "heap")]
+#[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) mod fork;
 #[cfg(feature = "heap")]
 pub(crate) mod hooks;
@@ -19,19 +25,19 @@ pub(crate) mod hooks;
 pub(crate) mod jemalloc;
 #[cfg(all(feature = "heap", feature = "memory"))]
 pub(crate) mod jemalloc_stats;
-#[cfg(feature = "heap")]
+#[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) mod lock;
 #[cfg(feature = "symbols")]
 pub(crate) mod mapped_file;
 #[cfg(feature = "heap")]
 pub(crate) mod memory_file;
-#[cfg(feature = "heap")]
+#[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) mod modules;
-#[cfg(feature = "heap")]
+#[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) mod region;
-#[cfg(feature = "heap")]
+#[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) mod stack_bounds;
-#[cfg(feature = "heap")]
+#[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) mod thread;
-#[cfg(feature = "heap")]
+#[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) mod unwind;

@@ -22,12 +22,16 @@ unsafe impl Zeroed for u16 {}
 unsafe impl Zeroed for u32 {}
 // SAFETY: as above.
 unsafe impl Zeroed for u64 {}
+// SAFETY: zero is `false`.
+unsafe impl Zeroed for bool {}
 // SAFETY: as above; the bits of 0.0 are zero.
 unsafe impl Zeroed for f64 {}
 // SAFETY: as above.
 unsafe impl Zeroed for AtomicU32 {}
 // SAFETY: as above.
 unsafe impl Zeroed for AtomicU64 {}
+// SAFETY: as many of them.
+unsafe impl<T: Zeroed, const N: usize> Zeroed for [T; N] {}
 
 /// Declares a struct whose fields are all [`Zeroed`], checked by the compiler, and makes it so as well.
 macro_rules! zeroed_struct {
@@ -84,6 +88,14 @@ impl<T: Zeroed> Region<T> {
             }
             _ => Err(io::Error::last_os_error()),
         }
+    }
+}
+
+impl<T> Region<T> {
+    /// Gives the pages back to the system; all values are zero afterwards. For when nobody writes.
+    pub(crate) fn give_back(&self) {
+        // SAFETY: the range is ours; dropping private anonymous pages makes them zero, a valid value, at the next touch.
+        unsafe { libc::madvise(self.start.as_ptr().cast(), self.len * size_of::<T>(), libc::MADV_DONTNEED) };
     }
 }
 

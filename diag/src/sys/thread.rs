@@ -25,6 +25,10 @@ pub(crate) struct ThreadState {
     pub(crate) samples: Cell<u32>,
     /// Number of the context (span, route) that the thread is in; 0 for none.
     pub(crate) context: Cell<u32>,
+    /// Only for the CPU sampler's signal handler: verified bounds of the stack, and the session and CPU time of the
+    /// last sample.
+    pub(crate) sampled_stack: Cell<(usize, usize)>,
+    pub(crate) cpu_sampled: Cell<(u32, u64)>,
 }
 
 thread_local! {
@@ -39,6 +43,8 @@ thread_local! {
             name: Cell::new(0),
             samples: Cell::new(0),
             context: Cell::new(0),
+            sampled_stack: Cell::new((0, 0)),
+            cpu_sampled: Cell::new((0, 0)),
         }
     };
 }

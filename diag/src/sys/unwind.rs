@@ -1,4 +1,4 @@
-//! Walks the current thread's stack, inside an allocation.
+//! Walks the current thread's stack, inside an allocation or a signal handler.
 //!
 //! - x86-64: rules compiled from call frame information and kept in a shared, lock-free cache ([`super::cfi`]); what has
 //!   no such rule goes to framehop. Elsewhere framehop does all.
@@ -6,6 +6,8 @@
 //! - Never allocates: fixed scratch space, made beforehand, one of a few behind a lock, needed only off the fast path.
 //! - The module list is replaced as a whole by [`Walker::refresh`]. Who reads it holds one scratch space's lock; the old
 //!   list is freed only after each of those locks has been taken once, and then the rules are forgotten.
+//! - A signal handler takes no lock: it follows cached rules only ([`Walker::walk_cached_in_handler`]). Where it gets stuck,
+//!   somebody else goes on from there on a copy of the stack ([`Walker::resume`]), and the rules are known the next time.
 //! - Addresses come out ready for a look-up: framehop's `address_for_lookup` is the one place of the minus-one rule.
 
 use std::ops::Range;
@@ -38,7 +40,7 @@ type WalkCache = arch::Cache<MustNotAllocateDuringUnwind>;
 const COPY_BUDGET_BYTES: usize = 64 << 20;
 
 /// The registers a walk starts from.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Registers {
     pc: u64,
     sp: u64,
@@ -73,6 +75,20 @@ impl Registers {
                 options(nostack, nomem, preserves_flags));
         }
         Self { pc, sp, fp, lr }
+    }
+
+    /// Of the code that a signal interrupted.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn interrupted(context: &libc::ucontext_t) -> Self {
+        let of = |register: libc::c_int| context.uc_mcontext.gregs[register as usize] as u64;
+        Self { pc: of(libc::REG_RIP), sp: of(libc::REG_RSP), fp: of(libc::REG_RBP) }
+    }
+
+    /// Of the code that a signal interrupted.
+    #[cfg(target_arch = "aarch64")]
+    pub(crate) fn interrupted(context: &libc::ucontext_t) -> Self {
+        let machine = &context.uc_mcontext;
+        Self { pc: machine.pc, sp: machine.sp, fp: machine.regs[29], lr: machine.regs[30] }
     }
 
     pub(crate) fn stack_pointer(&self) -> usize {
@@ -150,10 +166,16 @@ enum Step {
     Lost,
 }
 
-/// The readable part of the stack.
+/// Where a walk reads the stack.
+trait StackMemory {
+    /// The word at an address, if it can be read.
+    fn read(&self, address: u64) -> Option<u64>;
+}
+
+/// The readable part of this thread's stack.
 struct Stack(Range<u64>);
 
-impl Stack {
+impl StackMemory for Stack {
     #[inline]
     fn read(&self, address: u64) -> Option<u64> {
         let inside =
@@ -161,6 +183,57 @@ impl Stack {
         // SAFETY: inside the mapped, readable stack of this very thread, aligned.
         inside.then(|| unsafe { *(address as *const u64) })
     }
+}
+
+/// A part of a stack, copied.
+pub(crate) struct StackCopy<'a> {
+    /// Address that the first word was at.
+    pub(crate) start: u64,
+    pub(crate) words: &'a [u64],
+}
+
+impl StackMemory for StackCopy<'_> {
+    fn read(&self, address: u64) -> Option<u64> {
+        let offset = address.checked_sub(self.start).filter(|offset| offset.is_multiple_of(8))?;
+        self.words.get(usize::try_from(offset / 8).ok()?).copied()
+    }
+}
+
+/// Where a walk by cached rules did not know how to go on: at the frame that it noted last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stuck {
+    registers: Registers,
+    /// Of the frame: a return address, or else the interrupted instruction.
+    is_return: bool,
+}
+
+// SAFETY: zero registers and `false` are valid values.
+unsafe impl super::region::Zeroed for Stuck {}
+
+impl Stuck {
+    /// From here on the stack is needed.
+    pub(crate) fn stack_pointer(&self) -> u64 {
+        self.registers.sp
+    }
+
+    fn position(self) -> Position {
+        let pc = self.registers.pc;
+        let address = match self.is_return {
+            true => FrameAddress::from_return_address(pc),
+            false => None,
+        };
+        Position {
+            address: address.unwrap_or(FrameAddress::from_instruction_pointer(pc)),
+            registers: self.registers,
+        }
+    }
+}
+
+/// How a walk by cached rules ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum CachedEnd {
+    Ended(WalkEnd),
+    Stuck(Stuck),
 }
 
 impl Walker {
@@ -227,12 +300,31 @@ impl Walker {
     pub(crate) fn walk(&self, registers: Registers, high: usize, out: &mut [u64]) -> (usize, WalkEnd) {
         let stack = Stack(registers.sp..high as u64);
         let mut at = Position { address: FrameAddress::from_instruction_pointer(registers.pc), registers };
-        let mut count = 0;
+        let Some(first) = out.first_mut() else { return (0, WalkEnd::BufferFull) };
+        *first = at.address.address_for_lookup();
+        self.go_on(&mut at, &stack, out, 1)
+    }
+
+    /// The same, from a place where a walk got stuck after `count` frames. Takes locks; not for handlers.
+    pub(crate) fn resume(
+        &self,
+        stuck: Stuck,
+        stack: &StackCopy<'_>,
+        out: &mut [u64],
+        count: usize,
+    ) -> (usize, WalkEnd) {
+        self.go_on(&mut stuck.position(), stack, out, count)
+    }
+
+    fn go_on(
+        &self,
+        at: &mut Position,
+        stack: &impl StackMemory,
+        out: &mut [u64],
+        mut count: usize,
+    ) -> (usize, WalkEnd) {
         loop {
-            let Some(place) = out.get_mut(count) else { return (count, WalkEnd::BufferFull) };
-            *place = at.address.address_for_lookup();
-            count += 1;
-            match self.step(&mut at, &stack) {
+            match self.step(at, stack) {
                 Step::Caller(return_address) => match FrameAddress::from_return_address(return_address) {
                     Some(next) => at.address = next,
                     None => return (count, WalkEnd::Root),
@@ -240,12 +332,64 @@ impl Walker {
                 Step::Root => return (count, WalkEnd::Root),
                 Step::Lost => return (count, WalkEnd::Lost),
             }
+            let Some(place) = out.get_mut(count) else { return (count, WalkEnd::BufferFull) };
+            *place = at.address.address_for_lookup();
+            count += 1;
         }
+    }
+
+    /// As [`walk`](Self::walk), with the rules that are known already: no lock, no system call, little stack.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn walk_cached_in_handler(
+        &self,
+        registers: Registers,
+        high: usize,
+        out: &mut [u64],
+    ) -> (usize, CachedEnd) {
+        let stack = Stack(registers.sp..high as u64);
+        let mut at = Position { address: FrameAddress::from_instruction_pointer(registers.pc), registers };
+        let mut count = 0;
+        loop {
+            let Some(place) = out.get_mut(count) else {
+                return (count, CachedEnd::Ended(WalkEnd::BufferFull));
+            };
+            let lookup = at.address.address_for_lookup();
+            *place = lookup;
+            count += 1;
+            let Some(rule) = self.rules.get(lookup) else {
+                let is_return = count > 1;
+                return (count, CachedEnd::Stuck(Stuck { registers: at.registers, is_return }));
+            };
+            match at.follow(rule, &stack) {
+                Step::Caller(return_address) => match FrameAddress::from_return_address(return_address) {
+                    Some(next) => {
+                        at.address = next;
+                        at.registers.pc = return_address;
+                    }
+                    None => return (count, CachedEnd::Ended(WalkEnd::Root)),
+                },
+                Step::Root => return (count, CachedEnd::Ended(WalkEnd::Root)),
+                Step::Lost => return (count, CachedEnd::Ended(WalkEnd::Lost)),
+            }
+        }
+    }
+
+    /// Without a cache of rules every walk goes on elsewhere.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(crate) fn walk_cached_in_handler(
+        &self,
+        registers: Registers,
+        _high: usize,
+        out: &mut [u64],
+    ) -> (usize, CachedEnd) {
+        let Some(first) = out.first_mut() else { return (0, CachedEnd::Ended(WalkEnd::BufferFull)) };
+        *first = FrameAddress::from_instruction_pointer(registers.pc).address_for_lookup();
+        (1, CachedEnd::Stuck(Stuck { registers, is_return: false }))
     }
 
     #[inline]
     #[cfg(target_arch = "x86_64")]
-    fn step(&self, at: &mut Position, stack: &Stack) -> Step {
+    fn step(&self, at: &mut Position, stack: &impl StackMemory) -> Step {
         match self.rules.get(at.address.address_for_lookup()) {
             Some(rule) => at.follow(rule, stack),
             None => self.step_slowly(at, stack),
@@ -253,12 +397,12 @@ impl Walker {
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    fn step(&self, at: &mut Position, stack: &Stack) -> Step {
+    fn step(&self, at: &mut Position, stack: &impl StackMemory) -> Step {
         self.step_slowly(at, stack)
     }
 
     #[cold]
-    fn step_slowly(&self, at: &mut Position, stack: &Stack) -> Step {
+    fn step_slowly(&self, at: &mut Position, stack: &impl StackMemory) -> Step {
         let mut scratch = self.free_scratch();
         // SAFETY: never null, and `refresh` frees it only after this scratch space's lock was free.
         let tables = unsafe { &*self.tables.load(Ordering::Acquire) };
@@ -313,7 +457,7 @@ impl Tables {
 impl Position {
     #[inline]
     #[cfg(target_arch = "x86_64")]
-    fn follow(&mut self, rule: Rule, stack: &Stack) -> Step {
+    fn follow(&mut self, rule: Rule, stack: &impl StackMemory) -> Step {
         let Rule::Caller { cfa_from_rbp, cfa_offset, rbp_below_cfa } = rule else { return Step::Root };
         let base = if cfa_from_rbp { self.registers.fp } else { self.registers.sp };
         let cfa = base.wrapping_add(u64::from(cfa_offset));
@@ -330,7 +474,12 @@ impl Position {
         Step::Caller(return_address)
     }
 
-    fn ask_framehop(&mut self, unwinder: &ModuleUnwinder, cache: &mut WalkCache, stack: &Stack) -> Step {
+    fn ask_framehop(
+        &mut self,
+        unwinder: &ModuleUnwinder,
+        cache: &mut WalkCache,
+        stack: &impl StackMemory,
+    ) -> Step {
         let mut registers = self.registers.for_framehop();
         let mut read_stack = |address| stack.read(address).ok_or(());
         let step = match unwinder.unwind_frame(self.address, &mut registers, cache, &mut read_stack) {

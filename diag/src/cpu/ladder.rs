@@ -1,0 +1,147 @@
+//! Which source of signals this system allows, tried on the calling thread.
+
+use super::{CpuError, CpuOptions, Mode, Source};
+
+/// A source, and why it was taken.
+#[derive(Clone, Debug)]
+pub(super) struct Choice {
+    pub(super) source: Source,
+    pub(super) why: String,
+}
+
+/// The best source that works, or the one that is asked for.
+#[cfg(target_os = "linux")]
+pub(super) fn choose(options: &CpuOptions) -> Result<Choice, CpuError> {
+    if options.mode == Mode::Wall {
+        let why = "threads are asked where they are".to_owned();
+        return match options.source {
+            None | Some(Source::Signals) => Ok(Choice { source: Source::Signals, why }),
+            Some(other) => Err(unavailable(
+                format!("{other:?} measures CPU time, not time that passes"),
+                "leave the source out for mode=wall",
+            )),
+        };
+    }
+    match options.source {
+        None => best(),
+        Some(source @ Source::PerfCpuClock) => perf().map(|()| asked(source)),
+        Some(source @ Source::ThreadTimers) => timers().map(|()| asked(source)),
+        Some(source @ Source::PprofCrate) => pprof_crate().map(|()| asked(source)),
+        Some(source @ Source::Signals) => Err(unavailable(
+            format!("{source:?} measures time that passes, not CPU time"),
+            "ask for mode=wall",
+        )),
+    }
+    .map_err(|why| match why {
+        CpuError::Unavailable { .. } => why,
+        other => CpuError::Failed { why: other.to_string() },
+    })
+}
+
+/// Elsewhere there is the `pprof` crate only.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn choose(options: &CpuOptions) -> Result<Choice, CpuError> {
+    match (options.mode, options.source) {
+        (Mode::Cpu, None | Some(Source::PprofCrate)) => {
+            Ok(Choice { source: Source::PprofCrate, why: "the sampler of diag is for Linux".to_owned() })
+        }
+        _ => Err(unavailable(
+            "this system has CPU profiles by the pprof crate only".to_owned(),
+            "leave mode and source out",
+        )),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn asked(source: Source) -> Choice {
+    Choice { source, why: "it was asked for".to_owned() }
+}
+
+#[cfg(target_os = "linux")]
+fn best() -> Result<Choice, CpuError> {
+    let Err(no_perf) = perf() else {
+        return Ok(Choice {
+            source: Source::PerfCpuClock,
+            why: "perf_event_open gives a high-resolution timer on each thread's CPU time".to_owned(),
+        });
+    };
+    let Err(no_timers) = timers() else {
+        let hz = ticks_a_second().map_or("CONFIG_HZ".to_owned(), |hz| hz.to_string());
+        return Ok(Choice {
+            source: Source::ThreadTimers,
+            why: format!(
+                "{no_perf}; timers on each thread's CPU time work and have at most {hz} signals a second, each weighted by the \
+                 periods it stands for"
+            ),
+        });
+    };
+    match pprof_crate() {
+        Ok(()) => Ok(Choice { source: Source::PprofCrate, why: format!("{no_perf}; {no_timers}") }),
+        Err(_) => Err(unavailable(
+            format!("{no_perf}; {no_timers}"),
+            "allow timer_create to this process (a seccomp filter may forbid it)",
+        )),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn perf() -> Result<(), CpuError> {
+    use crate::sys::cpu::{clock, perf::PerfEvent};
+    const LATER_NS: u64 = 3_600_000_000_000;
+    PerfEvent::of_thread(clock::own_thread(), LATER_NS).map(drop).map_err(|e| {
+        let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
+        let paranoid = match paranoid.trim() {
+            "" => String::new(),
+            level => format!(", perf_event_paranoid is {level}"),
+        };
+        unavailable(
+            format!("perf_event_open is refused ({e}{paranoid})"),
+            "set kernel.perf_event_paranoid to 1 or give the process CAP_PERFMON",
+        )
+    })
+}
+
+#[cfg(target_os = "linux")]
+fn timers() -> Result<(), CpuError> {
+    use crate::sys::cpu::{clock, timer::Timer};
+    const LATER_NS: u64 = 3_600_000_000_000;
+    Timer::of_thread(clock::own_thread(), LATER_NS, LATER_NS).map(drop).map_err(|e| {
+        unavailable(
+            format!("timer_create is refused ({e})"),
+            "raise RLIMIT_SIGPENDING, or allow the system call",
+        )
+    })
+}
+
+#[cfg(all(target_os = "linux", feature = "cpu-guard"))]
+fn pprof_crate() -> Result<(), CpuError> {
+    Ok(())
+}
+
+#[cfg(all(target_os = "linux", not(feature = "cpu-guard")))]
+fn pprof_crate() -> Result<(), CpuError> {
+    Err(unavailable(
+        "the pprof crate is not part of this build".to_owned(),
+        "enable the feature cpu-guard of diag",
+    ))
+}
+
+fn unavailable(why: String, next: &str) -> CpuError {
+    CpuError::Unavailable { why, next: next.to_owned() }
+}
+
+/// The kernel's tick, from its published configuration where that is readable.
+#[cfg(target_os = "linux")]
+fn ticks_a_second() -> Option<u32> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    let config = std::fs::read_to_string(format!("/boot/config-{}", release.trim())).ok()?;
+    config.lines().find_map(|line| line.strip_prefix("CONFIG_HZ="))?.parse().ok()
+}
+
+/// Whether signals of a timer on the process's CPU time go to the thread that was running: since Linux 6.4.
+#[cfg(target_os = "linux")]
+pub(super) fn process_timers_hit_the_running_thread() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 4)
+}

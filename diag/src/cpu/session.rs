@@ -1,0 +1,174 @@
+//! A recording of CPU time, on the sampler's own thread: arms threads, takes samples out of the ring, disarms, accounts.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::CpuError;
+use super::calibrate::Weights;
+use super::calls::{Calls, Row, State, Sum};
+use super::ladder::{self, Choice};
+use super::recording::Control;
+use super::threads::{Names, Threads};
+use crate::sys::code::Code;
+use crate::sys::cpu::handler::{Losses, Shared};
+use crate::sys::cpu::ring::Sample;
+use crate::sys::cpu::timer::Timer;
+use crate::sys::cpu::{finish, signal};
+use crate::sys::unwind::{StackCopy, WalkEnd};
+
+/// The ring is emptied so often; more often at first, while every stack is new.
+const DRAIN_EVERY: Duration = Duration::from_millis(20);
+const DRAIN_AT_FIRST: Duration = Duration::from_millis(5);
+const AT_FIRST: Duration = Duration::from_millis(500);
+/// Files loaded and unloaded are looked for so often.
+const REFRESH_EVERY: Duration = Duration::from_secs(1);
+/// The process's timer is never faster: it interrupts threads that have their own for nothing.
+const PROCESS_PERIOD_NS: u64 = 4_000_000;
+
+/// What a recording found.
+pub(super) struct Recorded {
+    pub(super) calls: Calls,
+    pub(super) names: Names,
+    pub(super) weights: Weights,
+    pub(super) choice: Choice,
+    pub(super) period_ns: u64,
+    pub(super) length: Duration,
+    pub(super) ended_unix_ns: u64,
+    pub(super) samples: u64,
+    pub(super) losses: BTreeMap<String, u64>,
+    pub(super) remarks: Vec<String>,
+}
+
+/// Counts of what the sampler's thread sees.
+#[derive(Default)]
+pub(super) struct Tally {
+    samples: u64,
+    /// Time sampled by thread, before it is weighted.
+    sampled_ns: HashMap<u32, u64>,
+    cut: u64,
+    lost: u64,
+}
+
+impl Tally {
+    /// Takes a sample over into the calls; gives the node of its stack.
+    pub(super) fn take(
+        &mut self,
+        code: &Code,
+        calls: &mut Calls,
+        sample: &mut Sample,
+        copy: Option<&StackCopy<'_>>,
+    ) -> u32 {
+        self.samples += 1;
+        match finish(code.walker(), sample, copy) {
+            WalkEnd::Root => {}
+            WalkEnd::BufferFull => self.cut += 1,
+            WalkEnd::Lost => self.lost += 1,
+        }
+        calls.node(sample.frames.get(..sample.len as usize).unwrap_or_default())
+    }
+
+    pub(super) fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// What was lost, by name; zeros left out.
+    pub(super) fn losses(&self, calls: &Calls, handler: &Losses) -> BTreeMap<String, u64> {
+        let of = |c: &std::sync::atomic::AtomicU64| c.load(Ordering::Relaxed);
+        [
+            ("cpu_ring_full", of(&handler.dropped_samples)),
+            ("cpu_truncated_stacks", self.cut),
+            ("cpu_unwind_errors", self.lost),
+            ("cpu_no_stack_bounds", of(&handler.no_stack_bounds)),
+            ("cpu_call_tree_full", calls.overflow()),
+            ("foreign_sigprof", of(&handler.foreign_signals)),
+        ]
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(what, count)| (what.to_owned(), count))
+        .collect()
+    }
+}
+
+/// Records until it is told to end. Tells `control` when it has begun.
+pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded, CpuError> {
+    let failed = |what: &str, e: std::io::Error| CpuError::Failed { why: format!("{what}: {e}") };
+    signal::block_in_this_thread();
+    let code = Code::of_process().map_err(|e| failed("the unwinder's tables could not be reserved", e))?;
+    let shared = Shared::of_process().map_err(|e| failed("the ring could not be reserved", e))?;
+    code.refresh();
+    shared.ring.drain(|_, _| {});
+    let period_ns = 1_000_000_000 / u64::from(hz);
+    let installed =
+        signal::install().map_err(|e| failed("the handler of SIGPROF could not be installed", e))?;
+    shared.begin(period_ns);
+
+    let mut threads = Threads::new(shared, choice.source, period_ns);
+    threads.scan_if_due();
+    let process_period_ns = period_ns.max(PROCESS_PERIOD_NS);
+    let process_timer = ladder::process_timers_hit_the_running_thread()
+        .then(|| Timer::of_process(process_period_ns, process_period_ns).ok())
+        .flatten();
+    let began_ns = threads.begin_accounts();
+    let began = Instant::now();
+    control.begun();
+
+    let (mut calls, mut tally) = (Calls::new(), Tally::default());
+    let mut drain = |threads: &mut Threads| {
+        shared.ring.drain(|sample, copy| {
+            let node = tally.take(code, &mut calls, sample, copy.as_ref());
+            let period_ns = if sample.by_process { process_period_ns } else { period_ns };
+            let ns = u64::from(sample.periods) * period_ns;
+            threads.note_name(sample.thread, &sample.name);
+            *tally.sampled_ns.entry(sample.thread).or_insert(0) += ns;
+            let row = Row { node, thread: sample.thread, context: sample.context, state: State::Running };
+            calls.add(row, Sum { samples: 1, ns });
+        });
+    };
+    let mut refreshed = Instant::now();
+    while !control.wait(if began.elapsed() < AT_FIRST { DRAIN_AT_FIRST } else { DRAIN_EVERY }) {
+        drain(&mut threads);
+        threads.scan_if_due();
+        if refreshed.elapsed() >= REFRESH_EVERY {
+            code.refresh();
+            refreshed = Instant::now();
+        }
+    }
+    let length = began.elapsed();
+    drop(process_timer);
+    let accounts = threads.end(began_ns);
+    shared.end();
+    drain(&mut threads);
+    let restored = installed.restore();
+    shared.give_back();
+
+    let mut losses = tally.losses(&calls, &shared.losses);
+    if threads.refused > 0 {
+        losses.insert("cpu_threads_not_armed".to_owned(), threads.refused);
+    }
+    let weights = Weights::new(period_ns, &tally.sampled_ns, &accounts);
+    let mut remarks = vec![format!(
+        "cpu_time_ns={} accounted={:.4}",
+        accounts.process_ns,
+        weights.accounted.unwrap_or(1.0)
+    )];
+    if !restored {
+        remarks.push(
+            "the handler of SIGPROF stays installed: a signal is pending in a thread that blocks it"
+                .to_owned(),
+        );
+    }
+    let samples = tally.samples;
+    Ok(Recorded {
+        calls,
+        names: threads.into_names(),
+        weights,
+        choice,
+        period_ns,
+        length,
+        ended_unix_ns: crate::sys::clock::unix_ns(),
+        samples,
+        losses,
+        remarks,
+    })
+}

@@ -1,0 +1,381 @@
+//! The signal handler of the CPU sampler.
+//!
+//! Every call made from here, with its status in signal-safety(7) or why it is allowed:
+//! - thread-local state: constant-initialised, no destructor ([`crate::sys::thread`]); only fields of the handler's own;
+//! - gettid, clock_gettime (CPU clock of the thread), ioctl and process_vm_readv: raw system calls, no lock of libc's;
+//! - on a thread's first sample, its stack's bounds: open, ioctl or read, close (all async-signal-safe);
+//! - prctl(PR_GET_NAME): raw system call, for threads that the sampler has not met yet;
+//! - the walk by cached rules ([`Walker::walk_cached_in_handler`]): reads words of the stack inside verified bounds;
+//! - atomics on preallocated tables ([`super::ring`]).
+//!
+//! No lock, no allocation, no freeing, no formatting, no unwinding. errno is saved and restored. The handler does not
+//! interrupt itself (SIGPROF is blocked while it runs), and it runs on the thread's alternate stack where there is one, so
+//! that a stack at its guard page is sampled too; it needs about 1 KiB of it besides the kernel's signal frame
+//! (3 KiB on a thread's first sample before Linux 6.11).
+//! When the ring is full the sample is dropped and its periods are counted. A forked child has no timers and so no samples.
+//! Signals that are not the sampler's go to the handler that was there before.
+
+use std::cell::UnsafeCell;
+use std::ffi::c_void;
+use std::io;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use super::clock;
+use super::perf;
+use super::ring::{COPY_WORDS, Ring, Sample, outcome};
+use crate::sys::code::Code;
+use crate::sys::region::Region;
+use crate::sys::stack_bounds::map_around;
+use crate::sys::thread::{self, ThreadState};
+use crate::sys::unwind::{CachedEnd, Registers, WalkEnd, Walker};
+
+/// What sent a signal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    /// A timer on the CPU time of the thread.
+    Thread = 1,
+    /// A timer on the CPU time of the process.
+    Process = 2,
+    /// The sampler, to see where the thread is.
+    Wall = 3,
+}
+
+/// What a signal of ours carries: an address that nobody else has, and the origin.
+pub(super) fn cookie(origin: Origin) -> usize {
+    static ADDRESS: [u64; 2] = [0; 2];
+    (&raw const ADDRESS as usize) | origin as usize
+}
+
+/// Numbers of threads are below the kernel's highest pid_max.
+const THREADS: usize = 1 << 22;
+
+/// What handlers and the sampler share. One for the process, never dropped.
+pub(crate) struct Shared {
+    pub(crate) ring: Ring,
+    walker: &'static Walker,
+    /// Number of the session that runs, or 0.
+    session: AtomicU32,
+    sessions: AtomicU32,
+    period_ns: AtomicU64,
+    in_flight: AtomicU32,
+    /// A bit for each thread that has a timer of its own. 512 KiB, resident as far as thread numbers are used.
+    armed: Region<AtomicU64>,
+    pub(crate) losses: Losses,
+}
+
+/// What was lost since the last session began.
+#[derive(Default, Debug)]
+pub(crate) struct Losses {
+    /// Samples and periods for which the ring had no room.
+    pub(crate) dropped_samples: AtomicU64,
+    pub(crate) dropped_periods: AtomicU64,
+    /// Stacks that ended early: for want of bounds, or of room for a copy.
+    pub(crate) no_stack_bounds: AtomicU64,
+    pub(crate) no_room_for_copy: AtomicU64,
+    /// SIGPROF of others.
+    pub(crate) foreign_signals: AtomicU64,
+}
+
+static SHARED: OnceLock<&'static Shared> = OnceLock::new();
+
+impl Shared {
+    /// That of the process.
+    pub(crate) fn of_process() -> io::Result<&'static Self> {
+        if let Some(known) = SHARED.get() {
+            return Ok(known);
+        }
+        let shared = Self {
+            ring: Ring::new()?,
+            walker: Code::of_process()?.walker(),
+            session: AtomicU32::new(0),
+            sessions: AtomicU32::new(0),
+            period_ns: AtomicU64::new(0),
+            in_flight: AtomicU32::new(0),
+            armed: Region::reserve(THREADS / 64)?,
+            losses: Losses::default(),
+        };
+        Ok(SHARED.get_or_init(|| Box::leak(Box::new(shared))))
+    }
+
+    /// From now on signals are samples, one each `period_ns`.
+    pub(crate) fn begin(&self, period_ns: u64) {
+        let losses = &self.losses;
+        let counters = [
+            &losses.dropped_samples,
+            &losses.dropped_periods,
+            &losses.no_stack_bounds,
+            &losses.no_room_for_copy,
+            &losses.foreign_signals,
+        ];
+        counters.into_iter().for_each(|c| c.store(0, Ordering::Relaxed));
+        self.period_ns.store(period_ns, Ordering::Relaxed);
+        let number = self.sessions.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1);
+        self.session.store(number, Ordering::SeqCst);
+    }
+
+    /// From now on they are not. Waits for handlers that are at work.
+    pub(crate) fn end(&self) {
+        self.session.store(0, Ordering::SeqCst);
+        self.wait_for_handlers();
+    }
+
+    /// After [`end`](Self::end), when everything was read.
+    pub(crate) fn give_back(&self) {
+        self.wait_for_handlers();
+        self.ring.give_back();
+        self.armed.give_back();
+    }
+
+    fn wait_for_handlers(&self) {
+        // A handler runs for microseconds; one of a stopped or vanished thread must not hold anybody.
+        for _ in 0..200 {
+            if self.in_flight.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_micros(50));
+        }
+    }
+
+    /// Notes whether a thread has a timer of its own.
+    pub(crate) fn set_armed(&self, thread: u32, armed: bool) {
+        if let Some(word) = self.armed.get(thread as usize / 64) {
+            let bit = 1 << (thread % 64);
+            match armed {
+                true => word.fetch_or(bit, Ordering::Relaxed),
+                false => word.fetch_and(!bit, Ordering::Relaxed),
+            };
+        }
+    }
+
+    fn is_armed(&self, thread: u32) -> bool {
+        self.armed
+            .get(thread as usize / 64)
+            .is_some_and(|w| w.load(Ordering::Relaxed) >> (thread % 64) & 1 == 1)
+    }
+}
+
+/// The handler that was there before ours.
+pub(super) struct Previous(UnsafeCell<Option<libc::sigaction>>, AtomicBool);
+
+// SAFETY: written only before our handler is installed, and read only by it.
+unsafe impl Sync for Previous {}
+
+pub(super) static PREVIOUS: Previous = Previous(UnsafeCell::new(None), AtomicBool::new(false));
+
+impl Previous {
+    /// # Safety
+    /// Our handler must not be installed.
+    pub(super) unsafe fn set(&self, action: libc::sigaction) {
+        self.1.store(false, Ordering::SeqCst);
+        // SAFETY: by the caller's promise nobody reads it now.
+        unsafe { *self.0.get() = Some(action) };
+        self.1.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn get(&self) -> Option<libc::sigaction> {
+        // SAFETY: the flag says that it was written, and it is not written while it can be read.
+        self.1.load(Ordering::SeqCst).then(|| unsafe { *self.0.get() }).flatten()
+    }
+}
+
+/// `siginfo_t` as far as it is read here; the union begins at byte 16 on 64-bit Linux.
+#[repr(C)]
+struct Info {
+    signo: i32,
+    errno: i32,
+    code: i32,
+    _padding: i32,
+    /// Timer: its number and the overrun. Polled descriptor: the band.
+    first: [i32; 2],
+    /// Timer and queued signal: the value. Polled descriptor: its number in the lower half.
+    second: u64,
+}
+
+/// What a signal stands for.
+enum Signal {
+    Timer(Origin, u32),
+    Perf(libc::c_int),
+    Foreign,
+}
+
+impl Info {
+    fn signal(&self) -> Signal {
+        const POLL_IN: i32 = 1;
+        const POLL_HUP: i32 = 6;
+        let value = self.second as usize;
+        match self.code {
+            libc::SI_TIMER => {
+                match [Origin::Thread, Origin::Process].into_iter().find(|o| cookie(*o) == value) {
+                    Some(origin) => Signal::Timer(origin, self.first[1].max(0) as u32),
+                    None => Signal::Foreign,
+                }
+            }
+            libc::SI_QUEUE if cookie(Origin::Wall) == value => Signal::Timer(Origin::Wall, 0),
+            POLL_IN..=POLL_HUP => Signal::Perf(self.second as libc::c_int),
+            _ => Signal::Foreign,
+        }
+    }
+}
+
+/// See the module.
+pub(super) extern "C" fn sigprof_in_handler(
+    number: libc::c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut c_void,
+) {
+    let errno = thread::errno();
+    // SAFETY: the kernel passes a siginfo_t, which is longer than what is read of it.
+    let signal = unsafe { &*info.cast::<Info>() }.signal();
+    match (signal, SHARED.get()) {
+        (Signal::Foreign, shared) => {
+            if let Some(shared) = shared {
+                shared.losses.foreign_signals.fetch_add(1, Ordering::Relaxed);
+            }
+            forward_in_handler(number, info, context);
+        }
+        (signal, Some(shared)) => {
+            shared.in_flight.fetch_add(1, Ordering::SeqCst);
+            let session = shared.session.load(Ordering::SeqCst);
+            if session != 0 {
+                // SAFETY: with SA_SIGINFO the third argument is the interrupted context.
+                let registers = Registers::interrupted(unsafe { &*context.cast::<libc::ucontext_t>() });
+                thread::with_state(|state| shared.sample_in_handler(&signal, session, registers, state));
+            }
+            shared.in_flight.fetch_sub(1, Ordering::SeqCst);
+        }
+        (_, None) => {}
+    }
+    thread::set_errno(errno);
+}
+
+/// Calls the handler that was there before, if it was one.
+fn forward_in_handler(number: libc::c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let Some(previous) = PREVIOUS.get() else { return };
+    let handler = previous.sa_sigaction;
+    if handler == libc::SIG_DFL || handler == libc::SIG_IGN {
+        return;
+    }
+    // SAFETY: the host installed this function as a handler of the shape that its flags tell, and it is called with what
+    // the kernel would have passed.
+    unsafe {
+        if previous.sa_flags & libc::SA_SIGINFO != 0 {
+            let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut c_void) =
+                std::mem::transmute(handler);
+            handler(number, info, context);
+        } else {
+            let handler: extern "C" fn(libc::c_int) = std::mem::transmute(handler);
+            handler(number);
+        }
+    }
+}
+
+impl Shared {
+    fn sample_in_handler(&self, signal: &Signal, session: u32, registers: Registers, state: &ThreadState) {
+        let thread = clock::own_thread();
+        let mut name = [0; 16];
+        let periods = match signal {
+            Signal::Timer(Origin::Process, overrun) => {
+                if self.is_armed(thread) {
+                    return;
+                }
+                name = thread::kernel_name();
+                overrun.saturating_add(1)
+            }
+            Signal::Timer(_, overrun) => overrun.saturating_add(1),
+            Signal::Perf(fd) => self.periods_of_event_in_handler(*fd, session, state),
+            Signal::Foreign => return,
+        };
+        let Some(mut claimed) = self.ring.claim_in_handler() else {
+            self.losses.dropped_samples.fetch_add(1, Ordering::Relaxed);
+            self.losses.dropped_periods.fetch_add(u64::from(periods), Ordering::Relaxed);
+            return;
+        };
+        let sample = claimed.sample();
+        (sample.thread, sample.periods, sample.context) = (thread, periods, state.context.get());
+        (sample.name, sample.by_process) = (name, matches!(signal, Signal::Timer(Origin::Process, _)));
+        self.walk_in_handler(registers, state, sample);
+        claimed.publish();
+    }
+
+    /// Signals that come while one is pending are lost; the thread's CPU time since the last sample tells how many.
+    fn periods_of_event_in_handler(&self, fd: libc::c_int, session: u32, state: &ThreadState) -> u32 {
+        let (period_ns, now) = (self.period_ns.load(Ordering::Relaxed).max(1), clock::own_cpu_ns());
+        let (seen, last) = state.cpu_sampled.replace((session, now));
+        if seen != session {
+            perf::set_period_in_handler(fd, period_ns);
+            return 1;
+        }
+        let periods = (now.saturating_sub(last) + period_ns / 2) / period_ns;
+        u32::try_from(periods).unwrap_or(u32::MAX).max(1)
+    }
+
+    fn walk_in_handler(&self, registers: Registers, state: &ThreadState, sample: &mut Sample) {
+        (sample.copy, sample.copied_words) = (0, 0);
+        let at = registers.stack_pointer();
+        let (low, high) = state.sampled_stack.get();
+        let high = if (low..high).contains(&at) {
+            high
+        } else if let Some(map) = map_around(at) {
+            state.sampled_stack.set((map.start, map.end));
+            map.end
+        } else {
+            self.losses.no_stack_bounds.fetch_add(1, Ordering::Relaxed);
+            0
+        };
+        let (count, end) = self.walker.walk_cached_in_handler(registers, high, &mut sample.frames);
+        sample.len = count as u32;
+        sample.outcome = match end {
+            CachedEnd::Ended(WalkEnd::Root) => outcome::WHOLE,
+            CachedEnd::Ended(WalkEnd::BufferFull) => outcome::CUT,
+            CachedEnd::Ended(WalkEnd::Lost) => outcome::LOST,
+            CachedEnd::Stuck(stuck) => {
+                sample.stuck = stuck;
+                self.copy_in_handler(stuck.stack_pointer(), high as u64, sample);
+                outcome::STUCK
+            }
+        };
+    }
+
+    /// Copies the stack from `from` on, so that the walk can go on elsewhere.
+    fn copy_in_handler(&self, from: u64, high: u64, sample: &mut Sample) {
+        let Some((at, words)) = self.ring.claim_copy_in_handler() else {
+            self.losses.no_room_for_copy.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        sample.copy = at + 1;
+        let most = COPY_WORDS as u64 * 8;
+        let bytes = if high > from { (high - from).min(most) } else { most };
+        sample.copied_words = (copy_stack_in_handler(from, bytes as usize, words, high > from) / 8) as u32;
+    }
+}
+
+/// Copies up to `bytes` from the stack at `from`; gives how many. Through the kernel, page by page, so that what is not
+/// mapped ends the copy and not the process; directly where that call is forbidden and the range is `verified`.
+fn copy_stack_in_handler(from: u64, bytes: usize, to: *mut u64, verified: bool) -> usize {
+    const PAGE: u64 = 4096;
+    const PIECES: usize = COPY_WORDS * 8 / PAGE as usize + 1;
+    let nothing = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+    let (mut pieces, mut count, mut at, end) =
+        ([nothing; PIECES], 0, from, from.saturating_add(bytes as u64));
+    while at < end && count < PIECES {
+        let next = (at / PAGE * PAGE + PAGE).min(end);
+        pieces[count] = libc::iovec { iov_base: at as *mut c_void, iov_len: (next - at) as usize };
+        (at, count) = (next, count + 1);
+    }
+    let local = libc::iovec { iov_base: to.cast(), iov_len: bytes };
+    // SAFETY: `to` has room for COPY_WORDS words, which `bytes` does not exceed; the kernel checks the other side.
+    let copied = unsafe {
+        let me = libc::getpid();
+        libc::syscall(libc::SYS_process_vm_readv, me, &raw const local, 1, pieces.as_ptr(), count, 0)
+    };
+    match usize::try_from(copied) {
+        Ok(copied) => copied,
+        Err(_) if verified => {
+            // SAFETY: a part of this thread's own stack, between its stack pointer and the end of its map.
+            unsafe { std::ptr::copy_nonoverlapping(from as *const u8, to.cast(), bytes) };
+            bytes
+        }
+        Err(_) => 0,
+    }
+}
