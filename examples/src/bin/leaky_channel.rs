@@ -1,4 +1,4 @@
-//! Leak: an unbounded channel with a slow reader. Every request leaves an audit record, the archive takes 40 a second.
+//! Leak: an unbounded channel with a slow reader. Every request leaves an audit record, the archive takes 20 a second.
 //!
 //! The twin has a bounded channel and counts what it has to drop.
 
@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 static ALLOC: diag::Allocator = diag::Allocator;
 
 /// What the archive needs for a record.
-const WRITE_TIME: Duration = Duration::from_millis(25);
+const WRITE_TIME: Duration = Duration::from_millis(50);
 const WAITING: usize = 500;
 
 struct AuditRecord {
