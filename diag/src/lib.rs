@@ -89,6 +89,8 @@ pub use allocator::Allocator;
 pub use config::{Config, Problem};
 #[cfg(feature = "tracing")]
 pub use context::SpanLayer;
+#[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux")))]
+pub use context::{Labelled, Labels};
 #[cfg(feature = "heap")]
 pub use declared::{Declaration, GaugeReading, declare_cap, gauge};
 #[cfg(feature = "heap")]

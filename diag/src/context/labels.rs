@@ -26,10 +26,11 @@ impl ContextLabels {
         let Some(made) = self.made.get_mut(number as usize) else { return &[] };
         made.get_or_insert_with(|| {
             let mut text = |s: &str| builder.str(s);
-            let span = Label { key: self.span, value: LabelValue::Str(text(context.span)) };
+            let span = (!context.span.is_empty())
+                .then(|| Label { key: self.span, value: LabelValue::Str(text(context.span)) });
             let others = context.labels.iter();
             let others = others.map(|(k, v)| Label { key: text(k), value: LabelValue::Str(text(v)) });
-            std::iter::once(span).chain(others).collect()
+            span.into_iter().chain(others).collect()
         })
     }
 }

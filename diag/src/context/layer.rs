@@ -3,7 +3,7 @@
 //! What a span means is worked out when it is made and kept in its extensions; entering and leaving only set a number.
 //! After an exit the thread is where the registry says it is, so that spans may be left in any order.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 
 use tracing_core::field::{Field, Visit};
@@ -12,22 +12,19 @@ use tracing_core::{Metadata, Subscriber};
 use tracing_subscriber::layer::{Context as Position, Layer};
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
-use super::table::{Context, NONE, Named, ROUTE, TABLE};
+use super::bounded::{Bounded, VALUE_LIMIT};
+use super::table::{Context, NONE, Named, ROUTE, TABLE, label_name};
 use crate::sys::thread::{Unprofiled, with_state};
 
-/// Longest value; the rest is cut and marked.
-pub(super) const VALUE_LIMIT: usize = 128;
 /// Chosen fields beside the route; later ones are ignored.
 const FIELDS: usize = 8;
-/// Labels that the heap collector writes itself.
-const TAKEN: [&str; 7] = ["age", "born_at", "bytes", "realloc_chain", ROUTE, "span", "thread"];
 
-/// A `tracing_subscriber` layer that tells the heap collector where the code is, so that retained memory is charged to a
-/// span, a route, a tenant.
+/// A `tracing_subscriber` layer that tells the collectors where the code is, so that retained memory and CPU time are
+/// charged to a span, a route, a tenant.
 ///
 /// Live samples (`ages=1`, [`SnapshotOptions::ages`](crate::heap::SnapshotOptions::ages)) are labelled `span` with the
 /// name of the innermost span they were allocated in, `route`, and each [`field`](Self::field) chosen. Route and fields
-/// are inherited by inner spans. A block that grew by reallocation keeps the labels of its first block, as it keeps its
+/// are inherited by inner spans. Samples of CPU profiles carry the same labels. [`Labels`](crate::Labels) around a span are added to its own. A block that grew by reallocation keeps the labels of its first block, as it keeps its
 /// birth.
 ///
 /// ```
@@ -80,8 +77,8 @@ impl SpanLayer {
     pub fn field(mut self, name: impl Into<String>) -> Self {
         let name = name.into();
         if self.fields.len() < FIELDS && self.fields.iter().all(|(known, _)| *known != name) {
-            let label = if TAKEN.contains(&&*name) { format!("field.{name}") } else { name.clone() };
-            self.fields.push((name, label.into()));
+            let label = label_name(&name);
+            self.fields.push((name, label));
         }
         self
     }
@@ -175,7 +172,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer {
 #[inline]
 fn set_current<S: for<'a> LookupSpan<'a>>(span: Option<SpanRef<'_, S>>) {
     let number = span.and_then(|s| s.extensions().get::<Here>().map(|h| h.number)).unwrap_or(NONE);
-    with_state(|state| state.context.set(number));
+    with_state(|state| {
+        state.span_context.set(number);
+        state.context.set(TABLE.overlay(number, state.label_context.get()));
+    });
 }
 
 /// The values of a span that are ours.
@@ -215,31 +215,5 @@ impl Visit for Found<'_> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.put(field, || Bounded::format(format_args!("{value:?}")));
-    }
-}
-
-/// Text of at most [`VALUE_LIMIT`] bytes; longer ones are cut at a character and end in `…`.
-struct Bounded(String);
-
-impl Bounded {
-    fn format(text: fmt::Arguments<'_>) -> Arc<str> {
-        let mut bounded = Self(String::new());
-        // An error is the bound's, or the value's own: what is written stays.
-        let _ = bounded.write_fmt(text);
-        bounded.0.into()
-    }
-}
-
-impl fmt::Write for Bounded {
-    fn write_str(&mut self, more: &str) -> fmt::Result {
-        let room = VALUE_LIMIT - self.0.len().min(VALUE_LIMIT);
-        if more.len() <= room {
-            self.0.push_str(more);
-            return Ok(());
-        }
-        self.0.push_str(more.get(..more.floor_char_boundary(room)).unwrap_or_default());
-        self.0.truncate(self.0.floor_char_boundary(VALUE_LIMIT - '…'.len_utf8()));
-        self.0.push('…');
-        Err(fmt::Error)
     }
 }

@@ -1,15 +1,14 @@
-//! Contexts: what the host says about the moment: span, route, chosen fields.
+//! Contexts: what the host says about the moment: span, route, chosen fields, labels.
 //!
 //! A context is a number in the state of a thread ([`ThreadState::context`](crate::sys::thread::ThreadState)); the sample
-//! hook copies it and takes no lock for it. What the numbers mean stands in [`table`], which grows outside of the hooks
-//! and has a cap. Numbers keep their meaning for the life of the process.
+//! hook and the CPU sampler's handler copy it and take no lock for it. What the numbers mean stands in [`table`], which
+//! grows outside of both and has a cap. Numbers keep their meaning for the life of the process.
 
-// Without the layer nothing fills the table.
-#![cfg_attr(not(feature = "tracing"), allow(dead_code))]
-
+mod bounded;
 mod labels;
 #[cfg(feature = "tracing")]
 mod layer;
+mod scope;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -17,4 +16,5 @@ mod tests;
 pub(crate) use labels::ContextLabels;
 #[cfg(feature = "tracing")]
 pub use layer::SpanLayer;
+pub use scope::{Labelled, Labels};
 pub(crate) use table::{Context, TABLE};

@@ -22,10 +22,17 @@ const VALUE_BYTES: usize = 512 << 10;
 pub(super) const OTHER: &str = "(other)";
 /// The label of routes.
 pub(super) const ROUTE: &str = "route";
+/// Labels that the collectors write themselves.
+const TAKEN: [&str; 8] = ["age", "born_at", "bytes", "realloc_chain", ROUTE, "span", "state", "thread"];
 /// The context of code that runs in no span.
 pub(super) const NONE: u32 = 0;
 /// The context of whatever found no place at all.
 const OTHER_CONTEXT: u32 = 1;
+
+/// The label for a name of the host's: one that profiles use themselves gets the prefix `field.`.
+pub(super) fn label_name(name: &str) -> Arc<str> {
+    if TAKEN.contains(&name) { format!("field.{name}").into() } else { name.into() }
+}
 
 /// A label and its value.
 pub(super) type Named = (Arc<str>, Arc<str>);
@@ -33,9 +40,9 @@ pub(super) type Named = (Arc<str>, Arc<str>);
 /// What a number stands for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Context {
-    /// Name of the innermost span.
+    /// Name of the innermost span, or empty.
     pub(crate) span: &'static str,
-    /// Route and chosen fields, in the order of the layer's settings; of the span or inherited.
+    /// Route and chosen fields, in the order of the layer's settings, of the span or inherited; labels around it.
     pub(crate) labels: Arc<[Named]>,
 }
 
@@ -52,6 +59,8 @@ struct Table {
     list: Vec<Arc<Context>>,
     index: HashMap<Arc<Context>, u32, BuildHasherDefault<DefaultHasher>>,
     value_bytes: usize,
+    /// Two numbers, a span's and that of labels, and what both together are. At most [`CONTEXTS`].
+    overlays: HashMap<(u32, u32), u32, BuildHasherDefault<DefaultHasher>>,
 }
 
 /// The table of the process.
@@ -61,7 +70,12 @@ impl Contexts {
     pub(super) const fn new() -> Self {
         let index = HashMap::with_hasher(BuildHasherDefault::new());
         Self {
-            table: Lock::new(Table { list: Vec::new(), index, value_bytes: 0 }),
+            table: Lock::new(Table {
+                list: Vec::new(),
+                index,
+                value_bytes: 0,
+                overlays: HashMap::with_hasher(BuildHasherDefault::new()),
+            }),
             without_place: AtomicU64::new(0),
         }
     }
@@ -95,6 +109,37 @@ impl Contexts {
         Some((number, new))
     }
 
+    /// The number of a span's context with labels around it: both, the span's own first where they share a name.
+    pub(crate) fn overlay(&self, span: u32, labels: u32) -> u32 {
+        if labels == NONE || span == labels {
+            return span;
+        }
+        if span == NONE {
+            return labels;
+        }
+        let (span_context, label_context) = {
+            let table = self.table.lock();
+            if let Some(known) = table.overlays.get(&(span, labels)) {
+                return *known;
+            }
+            (table.get(span), table.get(labels))
+        };
+        let (Some(inner), Some(outer)) = (span_context, label_context) else { return span };
+        let added = outer.labels.iter().filter(|(name, _)| inner.labels.iter().all(|(own, _)| own != name));
+        let both = Context { span: inner.span, labels: inner.labels.iter().chain(added).cloned().collect() };
+        let number = self.intern(&both).0;
+        let mut table = self.table.lock();
+        if table.overlays.len() < CONTEXTS {
+            table.overlays.insert((span, labels), number);
+        }
+        number
+    }
+
+    /// What a number stands for; `None` for no span and for what found no place.
+    pub(super) fn get(&self, number: u32) -> Option<Arc<Context>> {
+        self.table.lock().get(number)
+    }
+
     /// All contexts by number; the first is that of no span.
     pub(crate) fn all(&self) -> Vec<Option<Arc<Context>>> {
         let other = Arc::new(Context { span: OTHER, labels: Arc::default() });
@@ -117,6 +162,12 @@ impl Contexts {
     /// For fork.
     pub(crate) fn release(&self) {
         self.table.release();
+    }
+}
+
+impl Table {
+    fn get(&self, number: u32) -> Option<Arc<Context>> {
+        self.list.get(number.checked_sub(2)? as usize).cloned()
     }
 }
 

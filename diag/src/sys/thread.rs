@@ -23,8 +23,11 @@ pub(crate) struct ThreadState {
     pub(crate) name: Cell<u32>,
     /// Samples taken on this thread.
     pub(crate) samples: Cell<u32>,
-    /// Number of the context (span, route) that the thread is in; 0 for none.
+    /// Number of the context (span, route, labels) that the thread is in; 0 for none. What samples copy.
     pub(crate) context: Cell<u32>,
+    /// Of these two it is made: the current span's, and that of the labels around it.
+    pub(crate) span_context: Cell<u32>,
+    pub(crate) label_context: Cell<u32>,
     /// Only for the CPU sampler's signal handler: verified bounds of the stack, and the session and CPU time of the
     /// last sample.
     pub(crate) sampled_stack: Cell<(usize, usize)>,
@@ -43,6 +46,8 @@ thread_local! {
             name: Cell::new(0),
             samples: Cell::new(0),
             context: Cell::new(0),
+            span_context: Cell::new(0),
+            label_context: Cell::new(0),
             sampled_stack: Cell::new((0, 0)),
             cpu_sampled: Cell::new((0, 0)),
         }
