@@ -5,12 +5,15 @@
 //! lost is made up, and equal threads come out equal. Threads with few samples, whose ratio would be mostly chance, and
 //! those that ended, whose own time nobody read, share one ratio.
 //!
-//! A shared ratio far from 1 would blow up single samples. Beyond [`MOST_FACTOR`] the rest is said to be not sampled.
+//! A ratio far from 1 would blow up single samples. Beyond [`MOST_FACTOR`] the rest is said to be not sampled: threads that
+//! block the signal, or ended too soon.
 
 use std::collections::HashMap;
 
 /// A thread with at least so many periods has a ratio of its own.
 const OWN_RATIO_PERIODS: u64 = 20;
+/// And so has one that used so many, however few were sampled: then its signals do not come through.
+const BUSY_PERIODS: u64 = 40;
 const MOST_FACTOR: f64 = 4.0;
 
 /// What is known of the time that was used.
@@ -37,20 +40,22 @@ impl Weights {
     /// From the time sampled by thread, a multiple of the period.
     pub(super) fn new(period_ns: u64, sampled_ns: &HashMap<u32, u64>, accounts: &Accounts) -> Self {
         let mut own = HashMap::new();
-        let (mut own_ns, mut shared_sampled) = (0, 0);
-        for (&thread, &ns) in sampled_ns {
-            match accounts.threads.get(&thread) {
-                Some(&cpu_ns) if ns >= OWN_RATIO_PERIODS * period_ns => {
-                    own.insert(thread, cpu_ns as f64 / ns as f64);
-                    own_ns += cpu_ns;
-                }
-                _ => shared_sampled += ns,
+        let (mut own_ns, mut unsampled) = (0, 0.0);
+        for (&thread, &cpu_ns) in &accounts.threads {
+            let sampled = sampled_ns.get(&thread).copied().unwrap_or(0);
+            if sampled >= OWN_RATIO_PERIODS * period_ns || cpu_ns >= BUSY_PERIODS * period_ns {
+                let ratio = ratio(cpu_ns as f64, sampled);
+                unsampled += cpu_ns as f64 - ratio * sampled as f64;
+                own.insert(thread, ratio);
+                own_ns += cpu_ns;
             }
         }
+        let others = sampled_ns.iter().filter(|(thread, _)| !own.contains_key(thread));
+        let shared_sampled: u64 = others.map(|(_, ns)| ns).sum();
         let shared_ns = accounts.process_ns.saturating_sub(own_ns) as f64;
-        let shared =
-            if shared_sampled == 0 { 1.0 } else { (shared_ns / shared_sampled as f64).min(MOST_FACTOR) };
-        let unsampled = (shared_ns - shared * shared_sampled as f64) as u64;
+        let shared = ratio(shared_ns, shared_sampled);
+        unsampled += shared_ns - shared * shared_sampled as f64;
+        let unsampled = unsampled as u64;
         let all: u64 = sampled_ns.values().sum();
         Self {
             own,
@@ -70,6 +75,10 @@ impl Weights {
     pub(super) fn ns(&self, thread: u32, sampled_ns: u64) -> i64 {
         (self.own.get(&thread).unwrap_or(&self.shared) * sampled_ns as f64).round() as i64
     }
+}
+
+fn ratio(used_ns: f64, sampled_ns: u64) -> f64 {
+    if sampled_ns == 0 { 1.0 } else { (used_ns / sampled_ns as f64).min(MOST_FACTOR) }
 }
 
 #[cfg(test)]
@@ -94,6 +103,18 @@ mod tests {
         assert!((used + weights.unsampled_ns).abs_diff(accounts.process_ns) < 10, "{used}");
         let accounted = weights.accounted.unwrap();
         assert!((accounted - 10_030.0 / 10_040.0).abs() < 1e-9, "{accounted}");
+    }
+
+    #[test]
+    fn a_thread_that_blocks_the_signal_blows_up_nobody_else() {
+        let sampled = HashMap::from([(1, 1_000 * MS), (3, 10 * MS)]);
+        let accounts = Accounts {
+            threads: HashMap::from([(1, 1_000 * MS), (2, 5_000 * MS), (3, 10 * MS)]),
+            process_ns: 6_010 * MS,
+        };
+        let weights = Weights::new(10 * MS, &sampled, &accounts);
+        assert_eq!((weights.ns(1, 1_000 * MS) as u64, weights.ns(3, 10 * MS) as u64), (1_000 * MS, 10 * MS));
+        assert_eq!(weights.unsampled_ns, 5_000 * MS);
     }
 
     #[test]

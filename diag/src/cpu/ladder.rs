@@ -59,7 +59,15 @@ fn asked(source: Source) -> Choice {
 
 #[cfg(target_os = "linux")]
 fn best() -> Result<Choice, CpuError> {
-    let Err(no_perf) = perf() else {
+    let perf = match filtered() {
+        // A filter may end the process for a call that it does not allow; nobody asked for that risk.
+        true => Err(unavailable(
+            "a seccomp filter is in force, so perf_event_open is not tried".to_owned(),
+            "CpuOptions::source asks for it all the same",
+        )),
+        false => perf(),
+    };
+    let Err(no_perf) = perf else {
         return Ok(Choice {
             source: Source::PerfCpuClock,
             why: "perf_event_open gives a high-resolution timer on each thread's CPU time".to_owned(),
@@ -128,6 +136,13 @@ fn pprof_crate() -> Result<(), CpuError> {
 
 fn unavailable(why: String, next: &str) -> CpuError {
     CpuError::Unavailable { why, next: next.to_owned() }
+}
+
+/// Whether system calls of this process are filtered (seccomp(2)); containers do, and hardened services.
+#[cfg(target_os = "linux")]
+pub(super) fn filtered() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().find_map(|l| l.strip_prefix("Seccomp:")).is_some_and(|mode| mode.trim() != "0")
 }
 
 /// The kernel's tick, from its published configuration where that is readable.

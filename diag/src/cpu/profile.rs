@@ -15,7 +15,7 @@ use crate::sys::code::Code;
 
 /// In place of a stack: samples whose stack found no place, and time that no sample stands for.
 const NO_ROOM: &str = "[stack dropped: call tree full]";
-const NOT_SAMPLED: &str = "[not sampled: threads that ended too soon]";
+const NOT_SAMPLED: &str = "[not sampled: threads that ended too soon or block SIGPROF]";
 const NO_ANSWER: &str = "[no answer: SIGPROF is blocked, or an uninterruptible wait]";
 
 /// Makes the profile: `samples/count`, and `cpu/nanoseconds` or `wall/nanoseconds`.

@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the recordings so far leave behind.
 struct State {
+    /// What would be taken, found out once.
+    would_take: Option<Result<Choice, CpuError>>,
     /// Process and end of the recording that runs.
     running: Option<(u32, Instant)>,
     stats: CpuStats,
@@ -28,7 +30,11 @@ struct Locked(MutexGuard<'static, Option<State>>);
 
 impl Locked {
     fn state(&mut self) -> &mut State {
-        let state = self.0.get_or_insert_with(|| State { running: None, stats: CpuStats::default() });
+        let state = self.0.get_or_insert_with(|| State {
+            would_take: None,
+            running: None,
+            stats: CpuStats::default(),
+        });
         // Of a parent whose threads are not here.
         if state.running.is_some_and(|(process, _)| process != std::process::id()) {
             state.running = None;
@@ -44,6 +50,7 @@ fn lock() -> Locked {
 /// What the recording's thread is told, and tells.
 pub(super) struct Control {
     end: AtomicBool,
+    abandoned: AtomicBool,
     until: Instant,
     begun: SyncSender<()>,
 }
@@ -106,6 +113,7 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
+        self.control.abandoned.store(self.thread.is_some(), Ordering::Release);
         self.end();
     }
 }
@@ -137,7 +145,8 @@ pub(super) fn start(options: &CpuOptions) -> Result<Recording, CpuError> {
     let place = Place;
     let choice = ladder::choose(options)?;
     let (begun, wait): (_, Receiver<()>) = sync_channel(1);
-    let control = Arc::new(Control { end: AtomicBool::new(false), until, begun });
+    let control =
+        Arc::new(Control { end: AtomicBool::new(false), abandoned: AtomicBool::new(false), until, begun });
     let (of_thread, mode) = (Arc::clone(&control), options.mode);
     let thread = thread::Builder::new()
         .name("diag-cpu".to_owned())
@@ -171,9 +180,10 @@ fn record(choice: Choice, hz: u32, mode: Mode, control: Arc<Control>) -> Result<
             Mode::Cpu => super::session::run(choice, hz, &control)?,
             Mode::Wall => super::wall::run(choice, hz, &control)?,
         };
-        // Who asked may have gone; then there is nobody to make a profile for.
         note(&recorded.choice, recorded.samples, recorded.weights.accounted, &recorded.losses);
-        drop(control);
+        if control.abandoned.load(Ordering::Acquire) {
+            return Err(CpuError::Failed { why: "nobody wants it any more".to_owned() });
+        }
         super::profile::build(recorded, mode)
     }
     #[cfg(not(target_os = "linux"))]
@@ -200,20 +210,19 @@ fn note(
 
 /// See [`Cpu::stats`](super::Cpu::stats).
 pub(super) fn stats() -> CpuStats {
-    let (mut stats, recording) = {
-        let mut locked = lock();
-        let state = locked.state();
-        (state.stats.clone(), state.running.is_some())
-    };
-    stats.recording = recording;
+    let mut locked = lock();
+    let state = locked.state();
+    let mut stats = state.stats.clone();
+    stats.recording = state.running.is_some();
     if stats.source.is_none() {
-        match ladder::choose(&CpuOptions::default()) {
-            Ok(choice) => (stats.source, stats.why) = (Some(choice.source), choice.why),
+        match state.would_take.get_or_insert_with(|| ladder::choose(&CpuOptions::default())) {
+            Ok(choice) => (stats.source, stats.why) = (Some(choice.source), choice.why.clone()),
             Err(error) => stats.why = error.to_string(),
         }
     }
+    drop(locked);
     #[cfg(target_os = "linux")]
-    if stats.profiles_total > 0 || recording {
+    if stats.profiles_total > 0 || stats.recording {
         stats.memory_bytes = crate::sys::cpu::ring::Ring::BYTES;
     }
     stats

@@ -101,7 +101,7 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
     let period_ns = 1_000_000_000 / u64::from(hz);
     let installed =
         signal::install().map_err(|e| failed("the handler of SIGPROF could not be installed", e))?;
-    shared.begin(period_ns);
+    shared.begin(period_ns, ladder::filtered());
 
     let mut threads = Threads::new(shared, choice.source, period_ns);
     threads.scan_if_due();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::CpuError;
 use super::calibrate::Weights;
 use super::calls::{Calls, Row, State, Sum};
-use super::ladder::Choice;
+use super::ladder::{self, Choice};
 use super::recording::Control;
 use super::session::{Recorded, Tally};
 use super::threads::{Names, list};
@@ -44,7 +44,7 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
     let period = Duration::from_nanos(1_000_000_000 / u64::from(hz));
     let installed =
         signal::install().map_err(|e| failed("the handler of SIGPROF could not be installed", e))?;
-    shared.begin(period.as_nanos() as u64);
+    shared.begin(period.as_nanos() as u64, ladder::filtered());
     let began = Instant::now();
     control.begun();
 

@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     sessions: AtomicU32,
     period_ns: AtomicU64,
     in_flight: AtomicU32,
+    /// Whether stacks are copied through the kernel.
+    copy_by_kernel: AtomicBool,
     /// A bit for each thread that has a timer of its own. 512 KiB, resident as far as thread numbers are used.
     armed: Region<AtomicU64>,
     pub(crate) losses: Losses,
@@ -92,14 +94,16 @@ impl Shared {
             sessions: AtomicU32::new(0),
             period_ns: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
+            copy_by_kernel: AtomicBool::new(true),
             armed: Region::reserve(THREADS / 64)?,
             losses: Losses::default(),
         };
         Ok(SHARED.get_or_init(|| Box::leak(Box::new(shared))))
     }
 
-    /// From now on signals are samples, one each `period_ns`.
-    pub(crate) fn begin(&self, period_ns: u64) {
+    /// From now on signals are samples, one each `period_ns`. Where system calls are filtered, process_vm_readv is not made.
+    pub(crate) fn begin(&self, period_ns: u64, filtered: bool) {
+        self.copy_by_kernel.store(!filtered, Ordering::Relaxed);
         let losses = &self.losses;
         let counters = [
             &losses.dropped_samples,
@@ -346,21 +350,34 @@ impl Shared {
         sample.copy = at + 1;
         let most = COPY_WORDS as u64 * 8;
         let bytes = if high > from { (high - from).min(most) } else { most };
-        sample.copied_words = (copy_stack_in_handler(from, bytes as usize, words, high > from) / 8) as u32;
+        let mut copied = None;
+        if self.copy_by_kernel.load(Ordering::Relaxed) {
+            copied = copy_by_kernel_in_handler(from, bytes as usize, words);
+        }
+        if copied.is_none() && high > from {
+            // SAFETY: a part of this thread's own stack, between its stack pointer and the end of its map; there is room for
+            // COPY_WORDS words.
+            unsafe { std::ptr::copy_nonoverlapping(from as *const u64, words, bytes as usize / 8) };
+            copied = Some(bytes as usize);
+        }
+        sample.copied_words = (copied.unwrap_or(0) / 8) as u32;
     }
 }
 
-/// Copies up to `bytes` from the stack at `from`; gives how many. Through the kernel, page by page, so that what is not
-/// mapped ends the copy and not the process; directly where that call is forbidden and the range is `verified`.
-fn copy_stack_in_handler(from: u64, bytes: usize, to: *mut u64, verified: bool) -> usize {
+/// Copies up to `bytes` from the stack at `from`; gives how many. Page by page, so that what is not mapped ends the copy and not
+/// the process. `None` where the system call is refused.
+fn copy_by_kernel_in_handler(from: u64, bytes: usize, to: *mut u64) -> Option<usize> {
     const PAGE: u64 = 4096;
     const PIECES: usize = COPY_WORDS * 8 / PAGE as usize + 1;
     let nothing = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
-    let (mut pieces, mut count, mut at, end) =
-        ([nothing; PIECES], 0, from, from.saturating_add(bytes as u64));
-    while at < end && count < PIECES {
+    let (mut pieces, mut count, mut at) = ([nothing; PIECES], 0, from);
+    let end = from.saturating_add(bytes as u64);
+    for piece in &mut pieces {
+        if at >= end {
+            break;
+        }
         let next = (at / PAGE * PAGE + PAGE).min(end);
-        pieces[count] = libc::iovec { iov_base: at as *mut c_void, iov_len: (next - at) as usize };
+        *piece = libc::iovec { iov_base: at as *mut c_void, iov_len: (next - at) as usize };
         (at, count) = (next, count + 1);
     }
     let local = libc::iovec { iov_base: to.cast(), iov_len: bytes };
@@ -369,13 +386,5 @@ fn copy_stack_in_handler(from: u64, bytes: usize, to: *mut u64, verified: bool) 
         let me = libc::getpid();
         libc::syscall(libc::SYS_process_vm_readv, me, &raw const local, 1, pieces.as_ptr(), count, 0)
     };
-    match usize::try_from(copied) {
-        Ok(copied) => copied,
-        Err(_) if verified => {
-            // SAFETY: a part of this thread's own stack, between its stack pointer and the end of its map.
-            unsafe { std::ptr::copy_nonoverlapping(from as *const u8, to.cast(), bytes) };
-            bytes
-        }
-        Err(_) => 0,
-    }
+    usize::try_from(copied).ok()
 }
