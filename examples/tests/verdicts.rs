@@ -2,7 +2,8 @@
 //! are not accused. Found is a leak, or unbounded so far: a process of a minute in which more grows than is level, which
 //! happens to those that leak in several places, is not accused yet.
 //!
-//! All programs run at once, at a modest rate, for a minute. `DIAG_VERDICT_RUNS=20` repeats it with other seeds. Beside each
+//! All programs run at once, at a modest rate, for a minute. `DIAG_VERDICT_RUNS=20` repeats it with other seeds,
+//! `DIAG_VERDICT_ONLY=leaky_map` runs only those of that name. Beside each
 //! verdict stands what `go tool pprof -diff_base` ranks first, where there is a Go (`--nocapture` shows the table).
 
 // A test fails by panicking.
@@ -20,8 +21,8 @@ const WATCHED: Duration = Duration::from_secs(61);
 const FIRST_PROFILE: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Of the seven leaky programs so many must be called a leak, not just named. Seen: seven in seven of eight runs, six in one.
-const FEWEST_LEAKS: usize = 5;
+/// So many of the leaky programs may be named without being called a leak yet. Seen: none in 18 of 20 runs, one in two.
+const NOT_YET: usize = 2;
 
 /// A program, its flags, and the function that leaks, if any.
 struct Case {
@@ -60,7 +61,15 @@ macro_rules! cases {
     };
 }
 
+/// All, or those that the variable names.
 fn cases() -> Vec<Case> {
+    let only = std::env::var("DIAG_VERDICT_ONLY").unwrap_or_default();
+    let cases: Vec<Case> = all_cases().into_iter().filter(|case| case.name.contains(&only)).collect();
+    assert!(!cases.is_empty(), "DIAG_VERDICT_ONLY={only} names no program");
+    cases
+}
+
+fn all_cases() -> Vec<Case> {
     cases! {
         leaks {
         leaky_map "leaky_map::SessionStore::remember",
@@ -148,7 +157,7 @@ fn run_once(seed: u32, wrong: &mut Vec<String>) {
     let bases: Vec<Vec<u8>> = running.iter().map(|(_, r)| get(&r.addr, "/debug/pprof/heap")).collect();
     thread::sleep(WATCHED.saturating_sub(started.elapsed()));
     println!("seed {seed}");
-    let mut leaks = 0;
+    let (mut leaky, mut leaks) = (0, 0);
     for ((case, program), base) in running.iter().zip(&bases) {
         let report = judge(&program.addr);
         let first = report.suspects.iter().find(|s| s.verdict != SuspectVerdict::Saturating);
@@ -162,9 +171,10 @@ fn run_once(seed: u32, wrong: &mut Vec<String>) {
         if !right {
             wrong.push(format!("seed {seed}, {}: {report}", case.name));
         }
+        leaky += usize::from(case.leaks.is_some());
         leaks += usize::from(case.leaks.is_some() && report.verdict == Verdict::Leak);
     }
-    if leaks < FEWEST_LEAKS {
+    if leaks + NOT_YET < leaky {
         wrong.push(format!("seed {seed}: only {leaks} leaky programs were called that"));
     }
 }
