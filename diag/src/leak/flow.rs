@@ -184,6 +184,12 @@ impl Flow {
         (f64::from(self.gained.samples) / self.dispersion, f64::from(self.lost.samples) / self.dispersion)
     }
 
+    /// P if objects were born and died independently of each other.
+    pub(super) fn p_one_by_one(&self) -> f64 {
+        let (gained, lost) = (f64::from(self.gained.samples), f64::from(self.lost.samples));
+        tail::at_least(gained, lost, self.load_ratio / (1.0 + self.load_ratio))
+    }
+
     /// The smallest p that so many samples could give: all of them gained.
     pub(super) fn smallest_p(&self) -> f64 {
         let (gained, lost) = self.effective();

@@ -152,7 +152,7 @@ fn verdict(cohorts: &Cohorts, stacks: Stacks<'_>, options: &Options) -> Report {
     let growing = growing(&groups, &found);
     let warming = warming(growing, report.level, last.at_ns - process_start_ns, newborn_ns);
     suspect::describe(&mut report, cohorts, stacks, options, found, &groups, warming.is_some());
-    conclude(&mut report, cohorts, &tested, warming);
+    conclude(&mut report, cohorts, &groups, &tested, warming);
     report
 }
 
@@ -299,7 +299,13 @@ fn warming(growing: usize, level: usize, age_ns: i64, newborn_ns: i64) -> Option
         .then(|| "the process is young and most of what it keeps is still growing".to_owned())
 }
 
-fn conclude(report: &mut Report, cohorts: &Cohorts, tested: &[Tested], warming: Option<String>) {
+fn conclude(
+    report: &mut Report,
+    cohorts: &Cohorts,
+    groups: &[Group<'_>],
+    tested: &[Tested],
+    warming: Option<String>,
+) {
     let leak = report.suspects.iter().any(|s| s.verdict == SuspectVerdict::Leak);
     let undecided = report.suspects.iter().any(|s| s.verdict == SuspectVerdict::UnboundedSoFar);
     if let Some(why) = warming.filter(|_| undecided) {
@@ -322,7 +328,9 @@ fn conclude(report: &mut Report, cohorts: &Cohorts, tested: &[Tested], warming: 
              sampling period"
         ));
     }
-    let unexplained = !leak && !undecided && grows_as_a_whole(report, cohorts, tested);
+    let unexplained = !leak
+        && !undecided
+        && (grows_unevenly(report, groups, tested) || grows_as_a_whole(report, cohorts, tested));
     report.verdict = if leak {
         Verdict::Leak
     } else if unexplained || blind || undecided || (samples == 0 && moved == 0) {
@@ -330,6 +338,25 @@ fn conclude(report: &mut Report, cohorts: &Cohorts, tested: &[Tested], warming: 
     } else {
         Verdict::NoLeak
     };
+}
+
+/// Whether a site grew by more than would be found, and plainly so if its objects were born and died one by one: they come or
+/// go in bursts, of which the window has too few to tell a leak from a batch that is not over.
+fn grows_unevenly(report: &mut Report, groups: &[Group<'_>], tested: &[Tested]) -> bool {
+    let flows = tested.first().map(|longest| longest.flows.as_slice()).unwrap_or_default();
+    let unevenly = |flow: &Flow| {
+        flow.dispersion > 1.0 && flow.net() >= SAMPLES_TO_FIND && flow.p_one_by_one() <= P_LIMIT
+    };
+    let sites = groups.iter().zip(flows).filter(|(group, flow)| group.kind == Kind::Site && unevenly(flow));
+    let Some((group, flow)) = sites.max_by(|a, b| a.1.net().total_cmp(&b.1.net())) else { return false };
+    report.reasons.push(format!(
+        "{} keeps {} more than when the window began, but its objects come and go unevenly (index of dispersion {:.1}): a \
+         leak under uneven load, a queue that falls behind and a batch that is not over look the same; watch longer",
+        group.site,
+        crate::profile::units::bytes(flow.net_bytes().0 as i64),
+        flow.dispersion,
+    ));
+    true
 }
 
 /// Whether the live heap as a whole grew all through the window though no place in the code does so by this test: queues

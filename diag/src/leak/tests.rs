@@ -71,6 +71,27 @@ fn a_leak_spread_over_the_sites_of_one_function_is_charged_to_it() {
     assert!(found >= 18, "{found} of 20");
 }
 
+/// A few bursts of 30 samples that stay: too few to accuse, too much to say that there is nothing.
+#[test]
+fn growth_in_bursts_is_told() {
+    let bursts = Population { births: Births::Batched { rate: 0.003, size: 30 }, ..leak(0.0) };
+    let mut told = 0;
+    for seed in 0..20 {
+        let report = Process::new(&with(&[bursts]), UNTIL, seed).judge(0.0, 64.0);
+        let of_bursts = report.reasons.iter().any(|r| r.contains("stack10 keeps") && r.contains("unevenly"));
+        assert!(report.verdict != Verdict::NotEnoughEvidence || !report.reasons.is_empty(), "{report}");
+        told += usize::from(report.verdict == Verdict::Leak || of_bursts);
+    }
+    assert!(told >= 17, "{told} of 20");
+    // Batches that end are as many before as after, most of the time.
+    let batches = Population { births: Births::Batched { rate: 0.05, size: 30 }, ..steady(0.0, 120.0) };
+    let calm = (0..20).filter(|seed| {
+        Process::new(&with(&[batches]), UNTIL, *seed).judge(0.0, 64.0).verdict == Verdict::NoLeak
+    });
+    let calm = calm.count();
+    assert!(calm >= 15, "{calm} of 20");
+}
+
 #[test]
 fn a_leak_beside_churn_in_the_same_stack_is_found() {
     let population =
