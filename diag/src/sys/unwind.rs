@@ -178,8 +178,9 @@ struct Stack(Range<u64>);
 impl StackMemory for Stack {
     #[inline]
     fn read(&self, address: u64) -> Option<u64> {
+        // Without bounds the end is 0, and nothing is inside.
         let inside =
-            address >= self.0.start && address <= self.0.end.wrapping_sub(8) && address.is_multiple_of(8);
+            address >= self.0.start && address <= self.0.end.saturating_sub(8) && address.is_multiple_of(8);
         // SAFETY: inside the mapped, readable stack of this very thread, aligned.
         inside.then(|| unsafe { *(address as *const u64) })
     }
@@ -603,6 +604,16 @@ mod tests {
         walker.refresh(&[]);
         let mut out = [0; 8];
         assert_eq!(descend(30, &walker, &mut out), (8, WalkEnd::BufferFull));
+    }
+
+    #[test]
+    fn a_stack_without_bounds_is_not_read() {
+        let word = 7u64;
+        let at = &raw const word as u64;
+        assert_eq!(Stack(at..at + 8).read(at), Some(7));
+        for end in [0, 7, at, at + 7] {
+            assert_eq!(Stack(at..end).read(at), None, "{end:#x}");
+        }
     }
 
     #[test]
