@@ -121,24 +121,26 @@ impl Shared {
     /// From now on they are not. Waits for handlers that are at work.
     pub(crate) fn end(&self) {
         self.session.store(0, Ordering::SeqCst);
-        self.wait_for_handlers();
+        self.handlers_are_done();
     }
 
-    /// After [`end`](Self::end), when everything was read.
+    /// After [`end`](Self::end), when everything was read. What a handler still fills stays until the next session.
     pub(crate) fn give_back(&self) {
-        self.wait_for_handlers();
-        self.ring.give_back();
+        if self.handlers_are_done() {
+            self.ring.give_back();
+        }
         self.armed.give_back();
     }
 
-    fn wait_for_handlers(&self) {
+    fn handlers_are_done(&self) -> bool {
         // A handler runs for microseconds; one of a stopped or vanished thread must not hold anybody.
         for _ in 0..200 {
             if self.in_flight.load(Ordering::SeqCst) == 0 {
-                return;
+                return true;
             }
             std::thread::sleep(std::time::Duration::from_micros(50));
         }
+        false
     }
 
     /// Notes whether a thread has a timer of its own.

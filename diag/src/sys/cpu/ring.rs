@@ -160,8 +160,11 @@ impl Ring {
         }
     }
 
-    /// Gives the memory back to the system, when no handler is at work.
+    /// Gives the memory back to the system, when no handler is at work and everything was read. Copies whose sample was never
+    /// read, because its thread was held up or is not in this process, are free again.
     pub(super) fn give_back(&self) {
+        self.states.iter().for_each(|state| state.store(FREE, Ordering::Relaxed));
+        self.copies_taken.store(0, Ordering::Release);
         self.places.give_back();
         self.copies.give_back();
     }
@@ -241,6 +244,15 @@ mod tests {
             assert!(ring.claim_copy_in_handler().is_none());
             ring.drain(|sample, copy| assert_eq!(copy.unwrap().words, [u64::from(sample.thread)]));
         }
+    }
+
+    #[test]
+    fn copies_of_samples_that_were_never_read_are_free_again() {
+        let ring = Ring::new().unwrap();
+        let all = |ring: &Ring| std::iter::from_fn(|| ring.claim_copy_in_handler()).count() as u32;
+        assert_eq!((all(&ring), all(&ring)), (COPIES, 0));
+        ring.give_back();
+        assert_eq!(all(&ring), COPIES);
     }
 
     #[test]
