@@ -32,6 +32,8 @@ pub(crate) struct ThreadState {
     /// last sample.
     pub(crate) sampled_stack: Cell<(usize, usize)>,
     pub(crate) cpu_sampled: Cell<(u32, u64)>,
+    /// Address of the signal that is being passed on to the handler before ours, or 0.
+    pub(crate) forwarded: Cell<usize>,
 }
 
 thread_local! {
@@ -50,6 +52,7 @@ thread_local! {
             label_context: Cell::new(0),
             sampled_stack: Cell::new((0, 0)),
             cpu_sampled: Cell::new((0, 0)),
+            forwarded: Cell::new(0),
         }
     };
 }

@@ -13,13 +13,13 @@
 //! that a stack at its guard page is sampled too; it needs about 1 KiB of it besides the kernel's signal frame
 //! (3 KiB on a thread's first sample before Linux 6.11).
 //! When the ring is full the sample is dropped and its periods are counted. A forked child has no timers and so no samples.
-//! Signals that are not the sampler's go to the handler that was there before.
+//! Signals that are not the sampler's go to the handler that was there before. The kernel keeps one SIGPROF a thread and one for
+//! the process pending, so that of two at the same moment one is dropped, whoever sent them.
 
-use std::cell::UnsafeCell;
 use std::ffi::c_void;
 use std::io;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use super::clock;
 use super::perf;
@@ -161,28 +161,30 @@ impl Shared {
     }
 }
 
-/// The handler that was there before ours.
-pub(super) struct Previous(UnsafeCell<Option<libc::sigaction>>, AtomicBool);
+/// The handler that was there before ours. A handler of ours may read it at any time, also one that another handler calls.
+pub(super) struct Previous(AtomicPtr<libc::sigaction>);
 
-// SAFETY: written only before our handler is installed, and read only by it.
-unsafe impl Sync for Previous {}
-
-pub(super) static PREVIOUS: Previous = Previous(UnsafeCell::new(None), AtomicBool::new(false));
+pub(super) static PREVIOUS: Previous = Previous(AtomicPtr::new(std::ptr::null_mut()));
 
 impl Previous {
-    /// # Safety
-    /// Our handler must not be installed.
-    pub(super) unsafe fn set(&self, action: libc::sigaction) {
-        self.1.store(false, Ordering::SeqCst);
-        // SAFETY: by the caller's promise nobody reads it now.
-        unsafe { *self.0.get() = Some(action) };
-        self.1.store(true, Ordering::SeqCst);
+    /// Not for handlers. What was there stays allocated, since it may be in use: some bytes for each change of handlers.
+    pub(super) fn set(&self, action: libc::sigaction) {
+        if !self.get().is_some_and(|known| is_same(&known, &action)) {
+            self.0.store(Box::into_raw(Box::new(action)), Ordering::SeqCst);
+        }
     }
 
     pub(super) fn get(&self) -> Option<libc::sigaction> {
-        // SAFETY: the flag says that it was written, and it is not written while it can be read.
-        self.1.load(Ordering::SeqCst).then(|| unsafe { *self.0.get() }).flatten()
+        // SAFETY: null, or from a Box that is never freed or changed.
+        unsafe { self.0.load(Ordering::SeqCst).as_ref() }.copied()
     }
+}
+
+fn is_same(a: &libc::sigaction, b: &libc::sigaction) -> bool {
+    // SAFETY: looks at two whole sets.
+    let masks =
+        (1..64).all(|n| unsafe { libc::sigismember(&a.sa_mask, n) == libc::sigismember(&b.sa_mask, n) });
+    masks && (a.sa_sigaction, a.sa_flags) == (b.sa_sigaction, b.sa_flags)
 }
 
 /// `siginfo_t` as far as it is read here; the union begins at byte 16 on 64-bit Linux.
@@ -255,11 +257,20 @@ pub(super) extern "C" fn sigprof_in_handler(
     thread::set_errno(errno);
 }
 
-/// Calls the handler that was there before, if it was one.
+/// Calls the handler that was there before, if it was one. One that was installed after ours, and ours after it again, may
+/// call ours in turn: then nobody is left to be called.
 fn forward_in_handler(number: libc::c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let Some(previous) = PREVIOUS.get() else { return };
     let handler = previous.sa_sigaction;
     if handler == libc::SIG_DFL || handler == libc::SIG_IGN {
+        return;
+    }
+    // Told by the signal's address, which a handler that jumps out of itself leaves behind without harm.
+    let is_second = |state: &ThreadState| match state.forwarded.replace(info as usize) == info as usize {
+        true => state.forwarded.replace(0) != 0,
+        false => false,
+    };
+    if thread::with_state(is_second) {
         return;
     }
     // SAFETY: the host installed this function as a handler of the shape that its flags tell, and it is called with what
@@ -274,6 +285,7 @@ fn forward_in_handler(number: libc::c_int, info: *mut libc::siginfo_t, context: 
             handler(number);
         }
     }
+    thread::with_state(|state| state.forwarded.set(0));
 }
 
 impl Shared {

@@ -16,8 +16,7 @@ pub(crate) struct Installed(());
 pub(crate) fn install() -> io::Result<Installed> {
     let now = current()?;
     if !is_ours(&now) {
-        // SAFETY: the handler is not installed, as just seen; sessions are one at a time.
-        unsafe { PREVIOUS.set(now) };
+        PREVIOUS.set(now);
         set(&ours())?;
     }
     Ok(Installed(()))
