@@ -19,6 +19,8 @@ mod calls;
 mod guard;
 mod ladder;
 #[cfg(target_os = "linux")]
+mod names;
+#[cfg(target_os = "linux")]
 mod profile;
 mod recording;
 #[cfg(target_os = "linux")]

@@ -13,7 +13,7 @@ use crate::profile::{Label, LabelValue, Profile};
 use crate::sys::cpu::clock;
 
 /// There is one recording at a time in a process, and these tests are in one.
-fn alone() -> MutexGuard<'static, ()> {
+pub(super) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Source;
 use super::calibrate::Accounts;
+use super::names::Names;
 use crate::sys::cpu::clock;
 use crate::sys::cpu::handler::Shared;
 use crate::sys::cpu::perf::PerfEvent;
@@ -32,7 +33,7 @@ enum Armed {
 
 struct Tracked {
     armed: Armed,
-    /// CPU time when the recording began, or 0 for a thread that came later.
+    /// CPU time when the recording began; 0 for a thread that came later.
     base_ns: u64,
     /// CPU time at the last look.
     cpu_ns: u64,
@@ -49,6 +50,7 @@ pub(super) struct Threads {
     tracked: HashMap<u32, Tracked>,
     names: Names,
     scans: u32,
+    began: Option<Instant>,
     next_scan: Instant,
     random: Random,
     pub(super) refused: u64,
@@ -65,6 +67,7 @@ impl Threads {
             tracked: HashMap::new(),
             names: Names::default(),
             scans: 0,
+            began: None,
             next_scan: Instant::now(),
             random: Random::new(),
             refused: 0,
@@ -81,8 +84,8 @@ impl Threads {
     fn scan(&mut self) {
         let started = Instant::now();
         self.scans += 1;
-        let first = self.scans == 1;
-        for thread in list() {
+        let recorded_ns = self.began.map_or(0, |began| began.elapsed().as_nanos() as u64);
+        for thread in list().unwrap_or_default() {
             if thread == self.me {
                 continue;
             }
@@ -90,24 +93,34 @@ impl Threads {
             match self.tracked.get_mut(&thread) {
                 // A clock that went back is another thread with the same number.
                 Some(known) if known.cpu_ns <= cpu_ns => (known.seen, known.cpu_ns) = (self.scans, cpu_ns),
-                _ => {
+                other => {
+                    let replaced = other.is_some_and(|known| matches!(known.armed, Armed::Perf { .. }));
+                    self.events_left += usize::from(replaced);
                     let armed = self.arm(thread);
-                    let base_ns = if first { cpu_ns } else { 0 };
+                    // A thread that was there before but not met used no more than this since.
+                    let base_ns = cpu_ns.saturating_sub(recorded_ns);
                     self.tracked.insert(thread, Tracked { armed, base_ns, cpu_ns, seen: self.scans });
                 }
             }
             self.names.look(thread);
         }
-        let (scans, shared) = (self.scans, self.shared);
+        self.forget_ended();
+        let took = started.elapsed();
+        self.next_scan = Instant::now() + SCAN_EVERY.max(took * SCAN_SHARE);
+    }
+
+    fn forget_ended(&mut self) {
+        let (scans, shared, events_left) = (self.scans, self.shared, &mut self.events_left);
         self.tracked.retain(|thread, tracked| {
-            let stays = tracked.seen == scans;
+            // The list ends early when a thread ends while it is read, and there is none without a free descriptor.
+            let stays = tracked.seen == scans
+                || clock::thread_cpu_ns(*thread).is_some_and(|cpu_ns| cpu_ns >= tracked.cpu_ns);
             if !stays {
                 shared.set_armed(*thread, false);
+                *events_left += usize::from(matches!(tracked.armed, Armed::Perf { .. }));
             }
             stays
         });
-        let took = started.elapsed();
-        self.next_scan = Instant::now() + SCAN_EVERY.max(took * SCAN_SHARE);
     }
 
     fn arm(&mut self, thread: u32) -> Armed {
@@ -133,6 +146,7 @@ impl Threads {
 
     /// Sets what is counted from: the CPU time of every thread now.
     pub(super) fn begin_accounts(&mut self) -> u64 {
+        self.began = Some(Instant::now());
         for (thread, tracked) in &mut self.tracked {
             let now = clock::thread_cpu_ns(*thread).unwrap_or(tracked.base_ns);
             (tracked.base_ns, tracked.cpu_ns) = (now, now);
@@ -170,50 +184,10 @@ impl Threads {
     }
 }
 
-/// Names of threads by number.
-#[derive(Default)]
-pub(super) struct Names(HashMap<u32, String>);
-
-/// Threads whose names are kept; those beyond are nameless.
-const NAMES: usize = 1 << 15;
-
-impl Names {
-    /// Reads a name that is not known yet.
-    pub(super) fn look(&mut self, thread: u32) {
-        if !self.0.contains_key(&thread) {
-            self.read(thread);
-        }
-    }
-
-    /// Reads the name as it is now: threads are often named after they began.
-    fn read(&mut self, thread: u32) {
-        if let Ok(name) = std::fs::read(format!("/proc/self/task/{thread}/comm")) {
-            self.put(thread, &name);
-        }
-    }
-
-    fn note(&mut self, thread: u32, name: &[u8; 16]) {
-        if name.first().is_some_and(|b| *b != 0) && !self.0.contains_key(&thread) {
-            self.put(thread, name);
-        }
-    }
-
-    fn put(&mut self, thread: u32, name: &[u8]) {
-        let end = name.iter().position(|b| *b == 0 || *b == b'\n').unwrap_or(name.len());
-        if self.0.len() < NAMES || self.0.contains_key(&thread) {
-            self.0.insert(thread, String::from_utf8_lossy(name.get(..end).unwrap_or_default()).into_owned());
-        }
-    }
-
-    pub(super) fn get(&self, thread: u32) -> &str {
-        self.0.get(&thread).map_or("(unknown thread)", String::as_str)
-    }
-}
-
-/// The threads of this process.
-pub(super) fn list() -> Vec<u32> {
-    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return Vec::new() };
-    tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse().ok()).collect()
+/// The threads of this process: those that live on, and perhaps not all, when some end meanwhile. `None` without a descriptor.
+pub(super) fn list() -> Option<Vec<u32>> {
+    let tasks = std::fs::read_dir("/proc/self/task").ok()?;
+    Some(tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse().ok()).collect())
 }
 
 /// Events that may be opened without taking the host's descriptors.
@@ -237,5 +211,72 @@ impl Random {
         self.0 ^= self.0 >> 27;
         let high = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11;
         high % limit.max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn threads(events_left: usize) -> Threads {
+        let mut threads = Threads::new(Shared::of_process().unwrap(), Source::PerfCpuClock, 1_000_000_000);
+        threads.events_left = events_left;
+        threads
+    }
+
+    /// A thread that is there until the sender is dropped.
+    fn waiting() -> (std::sync::mpsc::Sender<()>, std::thread::JoinHandle<u32>) {
+        let (stay, end) = std::sync::mpsc::channel::<()>();
+        let (tell, told) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            tell.send(()).unwrap();
+            _ = end.recv();
+            clock::own_thread()
+        });
+        told.recv().unwrap();
+        (stay, thread)
+    }
+
+    #[test]
+    fn events_of_threads_that_ended_are_free_again() {
+        let _alone = crate::cpu::tests::alone();
+        let mut threads = threads(10_000);
+        if PerfEvent::of_thread(clock::own_thread(), 1_000_000_000).is_err() {
+            return println!("skipped: no perf_event_open here");
+        }
+        let waiting: Vec<_> = (0..20).map(|_| waiting()).collect();
+        threads.scan();
+        let used = |threads: &Threads| {
+            threads.tracked.values().filter(|t| matches!(t.armed, Armed::Perf { .. })).count()
+        };
+        assert!(used(&threads) >= 20);
+        for (stay, thread) in waiting {
+            drop(stay);
+            thread.join().unwrap();
+        }
+        threads.scan();
+        assert_eq!(threads.events_left + used(&threads), 10_000);
+    }
+
+    #[test]
+    fn a_thread_that_was_missed_at_first_is_not_charged_with_its_past() {
+        let _alone = crate::cpu::tests::alone();
+        let mut threads = threads(0);
+        let me = clock::own_thread();
+        while clock::own_cpu_ns() < 200_000_000 {
+            std::hint::black_box(());
+        }
+        let began_ns = threads.begin_accounts();
+        // As if the sampler were another thread that meets this one only now.
+        threads.me = 0;
+        threads.scan();
+        let accounts = threads.end(began_ns);
+        let charged = accounts.threads[&me];
+        assert!(charged < 100_000_000, "{charged}");
+        // A list that cannot be read, or that ends early, makes nobody forgotten.
+        threads.tracked.get_mut(&me).unwrap().seen = 0;
+        threads.scans += 1;
+        threads.forget_ended();
+        assert!(threads.tracked.contains_key(&me));
     }
 }

@@ -11,9 +11,10 @@ use super::CpuError;
 use super::calibrate::Weights;
 use super::calls::{Calls, Row, State, Sum};
 use super::ladder::{self, Choice};
+use super::names::Names;
 use super::recording::Control;
 use super::session::{Recorded, Tally};
-use super::threads::{Names, list};
+use super::threads::list;
 use crate::sys::code::Code;
 use crate::sys::cpu::handler::Shared;
 use crate::sys::cpu::{clock, signal};
@@ -117,7 +118,7 @@ impl Looks {
     /// Looks at up to `most` threads.
     fn round(&mut self, most: usize) {
         self.round += 1;
-        let mut threads = list();
+        let Some(mut threads) = list() else { return };
         threads.retain(|t| *t != self.me);
         threads.sort_unstable();
         let now = Instant::now();
@@ -127,7 +128,8 @@ impl Looks {
             self.names.look(thread);
         }
         let round = self.round;
-        self.known.retain(|_, known| known.seen == round);
+        // The list ends early when a thread ends while it is read.
+        self.known.retain(|thread, known| known.seen == round || clock::thread_cpu_ns(*thread).is_some());
         let first = threads.partition_point(|t| *t <= self.turn);
         let turns: Vec<u32> =
             threads.iter().cycle().skip(first).take(most.min(threads.len())).copied().collect();
