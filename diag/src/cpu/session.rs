@@ -14,6 +14,7 @@ use super::threads::Threads;
 use crate::sys::code::Code;
 use crate::sys::cpu::handler::{Losses, Shared};
 use crate::sys::cpu::ring::Sample;
+use crate::sys::cpu::signal::Restored;
 use crate::sys::cpu::timer::Timer;
 use crate::sys::cpu::{finish, signal};
 use crate::sys::unwind::{StackCopy, WalkEnd};
@@ -91,6 +92,22 @@ impl Tally {
     }
 }
 
+/// What is to be said of the handler.
+pub(super) fn remark(restored: std::io::Result<Restored>) -> Option<String> {
+    match restored {
+        Ok(Restored::Yes) => None,
+        Ok(Restored::Replaced) => Some(
+            "the handler of SIGPROF was replaced while sampling: samples are missing unless it passes them on"
+                .to_owned(),
+        ),
+        Ok(Restored::Pending) => Some(
+            "the sampler's handler of SIGPROF stays installed: a signal is pending in a thread that blocks it"
+                .to_owned(),
+        ),
+        Err(e) => Some(format!("the earlier handler of SIGPROF could not be put back: {e}")),
+    }
+}
+
 /// Records until it is told to end. Tells `control` when it has begun.
 pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded, CpuError> {
     let failed = |what: &str, e: std::io::Error| CpuError::Failed { why: format!("{what}: {e}") };
@@ -140,7 +157,7 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
     let accounts = threads.end(began_ns);
     shared.end();
     drain(&mut threads);
-    let restored = installed.restore();
+    let restored = remark(installed.restore());
     shared.give_back();
 
     let mut losses = tally.losses(&calls, &shared.losses);
@@ -153,12 +170,7 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
         accounts.process_ns,
         weights.accounted.unwrap_or(1.0)
     )];
-    if !restored {
-        remarks.push(
-            "the handler of SIGPROF stays installed: a signal is pending in a thread that blocks it"
-                .to_owned(),
-        );
-    }
+    remarks.extend(restored);
     let samples = tally.samples;
     Ok(Recorded {
         calls,

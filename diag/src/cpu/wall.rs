@@ -13,7 +13,7 @@ use super::calls::{Calls, Row, State, Sum};
 use super::ladder::{self, Choice};
 use super::names::Names;
 use super::recording::Control;
-use super::session::{Recorded, Tally};
+use super::session::{Recorded, Tally, remark};
 use super::threads::list;
 use crate::sys::code::Code;
 use crate::sys::cpu::handler::Shared;
@@ -71,7 +71,7 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
     }
     let length = began.elapsed();
     shared.end();
-    let restored = installed.restore();
+    let restored = remark(installed.restore());
     shared.give_back();
 
     let mut losses = looks.tally.losses(&looks.calls, &shared.losses);
@@ -80,12 +80,7 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
     }
     let mut remarks =
         vec![format!("at most {LOOKS_A_SECOND} looks a second; {} threads met", looks.known.len())];
-    if !restored {
-        remarks.push(
-            "the handler of SIGPROF stays installed: a signal is pending in a thread that blocks it"
-                .to_owned(),
-        );
-    }
+    remarks.extend(restored);
     Ok(Recorded {
         samples: looks.tally.samples(),
         calls: looks.calls,

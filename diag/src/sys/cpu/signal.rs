@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::handler::{Origin, PREVIOUS, cookie, sigprof_in_handler};
 
-/// Looks for signals that are still on their way, before the old handler is put back.
+/// Looks for signals that are still on their way, before a handler that is not ours gets them.
 const LOOKS: u32 = 20;
 
 /// The handler is ours while this lives, unless somebody replaces it.
@@ -22,19 +22,39 @@ pub(crate) fn install() -> io::Result<Installed> {
     Ok(Installed(()))
 }
 
+/// What became of the handler.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Restored {
+    /// The one before is back.
+    Yes,
+    /// Somebody has installed one of their own since, which stays.
+    Replaced,
+    /// Ours stays, and passes on what comes: a signal is pending in a thread that blocks it.
+    Pending,
+}
+
 impl Installed {
-    /// Puts the previous handler back. `false` when ours stays, which ignores what comes: a signal is still pending
-    /// in a thread that blocks it, or somebody has installed one of their own.
-    pub(crate) fn restore(self) -> bool {
-        let (Ok(now), Some(previous)) = (current(), PREVIOUS.get()) else { return false };
-        if !is_ours(&now) {
-            return false;
+    /// Puts the previous handler back, after everything that sends our signals has ended.
+    pub(crate) fn restore(self) -> io::Result<Restored> {
+        let previous = match PREVIOUS.get() {
+            Some(previous) if is_ours(&current()?) => previous,
+            _ => return Ok(Restored::Replaced),
+        };
+        if [libc::SIG_DFL, libc::SIG_IGN].contains(&previous.sa_sigaction) {
+            // To ignore a signal discards it wherever it is pending, at once (POSIX, sigaction). Looking for it instead would
+            // miss threads: a list of them ends early when one ends meanwhile.
+            set(&libc::sigaction { sa_sigaction: libc::SIG_IGN, ..previous })?;
+            set(&previous)?;
+            return Ok(Restored::Yes);
         }
         let quiet = (0..LOOKS).any(|look| {
             std::thread::sleep(Duration::from_millis(u64::from(look.min(5))));
             !pending_somewhere()
         });
-        quiet && set(&previous).is_ok()
+        if !quiet {
+            return Ok(Restored::Pending);
+        }
+        set(&previous).map(|()| Restored::Yes)
     }
 }
 
