@@ -178,6 +178,8 @@ pub struct CpuStats {
     pub profiles_total: u64,
     /// Samples taken so far.
     pub samples_total: u64,
+    /// Periods so far that a sample stood for beyond its own, as the kernel counted them: rates above its tick.
+    pub overruns_total: u64,
     /// What sends the signals: of the last profile, or what the next one would take.
     pub source: Option<Source>,
     /// Why that one.

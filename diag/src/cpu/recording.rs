@@ -171,7 +171,7 @@ fn record(choice: Choice, hz: u32, mode: Mode, control: Arc<Control>) -> Result<
     #[cfg(any(feature = "cpu-guard", not(target_os = "linux")))]
     if choice.source == super::Source::PprofCrate {
         let (profile, samples) = super::guard::record(&choice, hz, &control)?;
-        note(&choice, samples, None, &Default::default());
+        note(&choice, (samples, 0), None, &Default::default());
         return Ok(profile);
     }
     #[cfg(target_os = "linux")]
@@ -180,7 +180,8 @@ fn record(choice: Choice, hz: u32, mode: Mode, control: Arc<Control>) -> Result<
             Mode::Cpu => super::session::run(choice, hz, &control)?,
             Mode::Wall => super::wall::run(choice, hz, &control)?,
         };
-        note(&recorded.choice, recorded.samples, recorded.weights.accounted, &recorded.losses);
+        let taken = (recorded.samples, recorded.overruns);
+        note(&recorded.choice, taken, recorded.weights.accounted, &recorded.losses);
         if control.abandoned.load(Ordering::Acquire) {
             return Err(CpuError::Failed { why: "nobody wants it any more".to_owned() });
         }
@@ -192,7 +193,7 @@ fn record(choice: Choice, hz: u32, mode: Mode, control: Arc<Control>) -> Result<
 
 fn note(
     choice: &Choice,
-    samples: u64,
+    (samples, overruns): (u64, u64),
     accounted: Option<f64>,
     losses: &std::collections::BTreeMap<String, u64>,
 ) {
@@ -200,6 +201,7 @@ fn note(
     let stats = &mut locked.state().stats;
     stats.profiles_total += 1;
     stats.samples_total += samples;
+    stats.overruns_total += overruns;
     stats.source = Some(choice.source);
     stats.why.clone_from(&choice.why);
     stats.accounted = accounted;

@@ -38,6 +38,7 @@ pub(super) struct Recorded {
     pub(super) length: Duration,
     pub(super) ended_unix_ns: u64,
     pub(super) samples: u64,
+    pub(super) overruns: u64,
     pub(super) losses: BTreeMap<String, u64>,
     pub(super) remarks: Vec<String>,
 }
@@ -50,6 +51,8 @@ pub(super) struct Tally {
     sampled_ns: HashMap<u32, u64>,
     cut: u64,
     lost: u64,
+    /// Periods that a sample stood for beyond its own: the timer expired while its signal was on its way.
+    overruns: u64,
 }
 
 impl Tally {
@@ -62,6 +65,7 @@ impl Tally {
         copy: Option<&StackCopy<'_>>,
     ) -> u32 {
         self.samples += 1;
+        self.overruns += u64::from(sample.periods.saturating_sub(1));
         match finish(code.walker(), sample, copy) {
             WalkEnd::Root => {}
             WalkEnd::BufferFull => self.cut += 1,
@@ -166,12 +170,14 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
     }
     let weights = Weights::new(period_ns, &tally.sampled_ns, &accounts);
     let mut remarks = vec![format!(
-        "cpu_time_ns={} accounted={:.4}",
+        "cpu_time_ns={} accounted={:.4} samples={} overruns={}",
         accounts.process_ns,
-        weights.accounted.unwrap_or(1.0)
+        weights.accounted.unwrap_or(1.0),
+        tally.samples,
+        tally.overruns,
     )];
     remarks.extend(restored);
-    let samples = tally.samples;
+    let (samples, overruns) = (tally.samples, tally.overruns);
     Ok(Recorded {
         calls,
         names: threads.into_names(),
@@ -181,6 +187,7 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
         length,
         ended_unix_ns: crate::sys::clock::unix_ns(),
         samples,
+        overruns,
         losses,
         remarks,
     })

@@ -83,6 +83,7 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
     remarks.extend(restored);
     Ok(Recorded {
         samples: looks.tally.samples(),
+        overruns: 0,
         calls: looks.calls,
         names: looks.names,
         weights: Weights::none(),
