@@ -19,7 +19,7 @@ use crate::units::{amount, change, count, magnitude};
 /// Characters of a side's name that fit on the line under the title.
 const SHORT_NAME: usize = 24;
 
-/// The drawn column, and the one that is shown beside it: objects of bytes and the other way round.
+/// The drawn column, and the one that is shown beside it: objects of bytes, samples of time, and the other way round.
 #[derive(Clone, Debug)]
 pub(crate) struct Columns {
     pub(crate) value: ValueType,
@@ -35,14 +35,20 @@ impl Columns {
 pub(crate) fn columns(profile: &Profile, index: usize) -> Result<Columns, Error> {
     let types = profile.sample_types();
     let value = types.get(index).cloned().ok_or_else(|| Error::NoSuchType { index, types: list(types) })?;
-    let partner = match (value.kind.strip_suffix("_space"), value.kind.strip_suffix("_objects")) {
-        (Some(stem), _) => Some(format!("{stem}_objects")),
-        (_, Some(stem)) => Some(format!("{stem}_space")),
-        _ if value.kind == "cpu" => Some("samples".to_owned()),
+    let find = |kind: &str| types.iter().find(|t| t.kind == kind).cloned();
+    let companion = match (value.kind.strip_suffix("_space"), value.kind.strip_suffix("_objects")) {
+        (Some(stem), _) => find(&format!("{stem}_objects")),
+        (_, Some(stem)) => find(&format!("{stem}_space")),
+        _ if is_time(&value) => find("samples"),
+        _ if value.kind == "samples" => find("cpu").or_else(|| find("wall")),
         _ => None,
     };
-    let companion = partner.and_then(|kind| types.iter().find(|t| t.kind == kind).cloned());
     Ok(Columns { value, companion })
+}
+
+/// Of a processor, or of the clock on the wall.
+fn is_time(value: &ValueType) -> bool {
+    matches!(value.kind.as_str(), "cpu" | "wall")
 }
 
 /// A colour of the legend.
@@ -85,7 +91,8 @@ impl Caption {
             }
             text
         };
-        let mut notes: Vec<String> = sampling(meta).into_iter().chain(duration(meta)).collect();
+        let mut notes: Vec<String> =
+            sampling(meta).into_iter().chain(duration(meta, value, root.amounts.new)).collect();
         notes.extend(losses(meta, "").into_iter().chain(comments(meta)));
         let legend = if signed { difference_legend(false) } else { origin_legend(tree) };
         let empty = if signed { NOTHING_CHANGED } else { no_samples(profile, value) };
@@ -190,6 +197,7 @@ pub(crate) fn words(value: &ValueType) -> String {
         "alloc_space" => "allocated bytes".to_owned(),
         "alloc_objects" => "allocated objects".to_owned(),
         "cpu" => "CPU time".to_owned(),
+        "wall" => "wall-clock time".to_owned(),
         other => other.to_owned(),
     }
 }
@@ -246,13 +254,23 @@ fn sampling(meta: &Meta) -> Option<String> {
         "bytes" => format!(
             "Sampled: one allocation for every {distance} on average; values are unbiased estimates of the whole."
         ),
+        _ if is_time(&period.value_type) => {
+            format!("Sampled: every {distance} of the {} of each thread.", words(&period.value_type))
+        }
         _ => format!("Sampled: every {distance}."),
     })
 }
 
-fn duration(meta: &Meta) -> Option<String> {
+/// How long it was recorded; of times also how many processors or threads that is, which a total of many threads hides.
+fn duration(meta: &Meta, value: &ValueType, total: i64) -> Option<String> {
     let ns = meta.duration_ns.filter(|&d| d > 0)?;
-    Some(format!("Over {}.", amount(ns, &ValueType::new("", "nanoseconds"))))
+    let over = amount(ns, &ValueType::new("", "nanoseconds"));
+    let mean = total as f64 / ns as f64;
+    Some(match value.kind.as_str() {
+        "cpu" if value.unit == "nanoseconds" => format!("Over {over}: {mean:.2} processors on average."),
+        "wall" if value.unit == "nanoseconds" => format!("Over {over}: {mean:.1} threads on average."),
+        _ => format!("Over {over}."),
+    })
 }
 
 fn losses(meta: &Meta, side: &str) -> Option<String> {
@@ -267,7 +285,7 @@ fn losses(meta: &Meta, side: &str) -> Option<String> {
 /// The remarks that viewers show, the first five of them.
 fn comments(meta: &Meta) -> Vec<String> {
     let shown = || meta.comments.iter().filter(|c| !c.starts_with('#') && !c.trim().is_empty());
-    let mut list: Vec<String> = shown().take(5).cloned().collect();
+    let mut list: Vec<String> = shown().take(5).map(|c| in_words(c)).collect();
     let more = shown().count() - list.len();
     if more > 0 {
         list.push(format!("{more} more remarks are in the profile."));
@@ -275,11 +293,28 @@ fn comments(meta: &Meta) -> Vec<String> {
     list
 }
 
+/// A remark of diag's CPU sampler as a sentence; others as they are.
+fn in_words(comment: &str) -> String {
+    let accounted = || comment.strip_prefix("cpu_time_ns=")?.split_once(" accounted=")?.1.parse::<f64>().ok();
+    if let Some((source, why)) = comment.strip_prefix("cpu_source=").and_then(|c| c.split_once(": ")) {
+        return format!("Sampled by {}: {why}.", source.replace('_', " "));
+    }
+    match accounted() {
+        Some(share) => format!(
+            "The samples stood for {:.1} % of the CPU time that the kernel charged, and are weighted to it.",
+            share * 100.0
+        ),
+        None => comment.to_owned(),
+    }
+}
+
 fn no_samples(profile: &Profile, value: &ValueType) -> &'static str {
     if profile.sample_count() > 0 {
         "The profile has samples, but all their values of this type are zero; choose another type."
     } else if value.kind.starts_with("inuse") || value.kind.starts_with("alloc") {
         "No samples yet: less was allocated than the sampling period, or profiling was switched on a moment ago."
+    } else if value.kind == "cpu" {
+        "No samples: the process used less CPU time than a sampling period while it was recorded."
     } else {
         "The profile has no samples."
     }

@@ -4,7 +4,7 @@
 mod support;
 
 use diag::profile::{
-    Function, Label, LabelSetId, LabelValue, Line, Profile, ProfileBuilder, StrId, ValueType,
+    Function, Label, LabelSetId, LabelValue, Line, Period, Profile, ProfileBuilder, StrId, ValueType,
 };
 use flamegraphs::{
     Colors, DiffWidth, Direction, Error, Options, RuntimeFrames, StackOrder, render_diff_svg, render_html,
@@ -42,6 +42,54 @@ fn hover_text_has_readable_units() {
     );
     assert!(svg.contains("one allocation for every 512 KiB on average"));
     assert!(svg.contains("Lost: truncated stacks 3."));
+}
+
+/// A profile of time, as the CPU sampler makes it: 2 s, of which 1.5 s are drawn.
+fn of_time(kind: &str) -> Profile {
+    let mut b =
+        ProfileBuilder::new(vec![ValueType::new("samples", "count"), ValueType::new(kind, "nanoseconds")]);
+    let meta = b.meta_mut();
+    meta.default_sample_type = Some(1);
+    meta.duration_ns = Some(2_000_000_000);
+    meta.comments.push("cpu_source=thread_timers: perf is refused".to_owned());
+    meta.comments.push("cpu_time_ns=1500000000 accounted=0.9930".to_owned());
+    meta.period = Some(Period { value_type: ValueType::new(kind, "nanoseconds"), value: 10_101_010 });
+    for (name, samples, ns) in [("orders::price", 100, 1_010_000_000), ("orders::tax", 48, 490_000_000)] {
+        let name = b.str(name);
+        let function = Function { name, system_name: StrId::EMPTY, file: StrId::EMPTY, start_line: 0 };
+        let function = b.function(function);
+        let location = b.location(None, 0, &[Line { function, line: 7 }]);
+        let stack = b.stack(&[location]);
+        b.sample(stack, LabelSetId::EMPTY, &[samples, ns]);
+    }
+    b.finish().unwrap()
+}
+
+#[test]
+fn times_are_in_readable_units_and_say_how_many_processors() {
+    let cpu = of_time("cpu");
+    let svg = render_svg(&cpu, &titled()).unwrap();
+    assert_eq!(find(&frames(&svg), "orders::tax").text, "orders::tax (490 ms in 48 samples, 32.7 %)");
+    for words in [
+        "CPU time: orders",
+        "Total 1.5 s in 148 samples",
+        "Sampled: every 10.1 ms of the CPU time of each thread.",
+        "Over 2.0 s: 0.75 processors on average.",
+        "Sampled by thread timers: perf is refused.",
+        "The samples stood for 99.3 % of the CPU time that the kernel charged, and are weighted to it.",
+        "Width: CPU time of a function with all it called.",
+    ] {
+        assert!(svg.contains(words), "{words} is not in\n{svg}");
+    }
+    let samples = Options { type_index: Some(0), ..titled() };
+    let svg = render_svg(&cpu, &samples).unwrap();
+    assert_eq!(find(&frames(&svg), "orders::tax").text, "orders::tax (48 samples in 490 ms, 32.4 %)");
+    let svg = render_svg(&of_time("wall"), &titled()).unwrap();
+    for words in ["Wall-clock time: orders", "Over 2.0 s: 0.8 threads on average."] {
+        assert!(svg.contains(words), "{words} is not in\n{svg}");
+    }
+    let page = render_diff_svg(&cpu, &of_time("cpu"), &titled()).unwrap();
+    assert!(page.contains("Nothing changed"), "{page}");
 }
 
 #[test]
