@@ -29,6 +29,8 @@ pub(crate) async fn page(State(shared): State<Arc<Shared>>) -> Response {
     let flamegraph = endpoints::API_FLAMEGRAPH;
     let ages = format!("{flamegraph}?ages=1");
     let change = format!("{flamegraph}?seconds=30");
+    let cpu = format!("{flamegraph}?kind=cpu&seconds=10");
+    let wall = format!("{flamegraph}?kind=cpu&mode=wall&seconds=10");
     let memory = format!("{}?format=text", endpoints::API_MEMORY);
     let leaks = format!("{}?format=text", endpoints::API_LEAKS);
     let triage = format!("{}?format=text", endpoints::API_TRIAGE);
@@ -39,6 +41,8 @@ pub(crate) async fn page(State(shared): State<Arc<Shared>>) -> Response {
             (flamegraph, "flame graph of live memory", "Which code retains the memory, now."),
             (ages.as_str(), "the same by age", "Old survivors apart from what was just allocated."),
             (change.as_str(), "what changes in 30 seconds", "Grown and vanished stacks; waits that long."),
+            (cpu.as_str(), "flame graph of CPU time", "Which code computes; waits 10 seconds."),
+            (wall.as_str(), "the same of time that passes", "Where threads wait, too; waits 10 seconds."),
             (memory.as_str(), "memory", "Allocator, process and cgroup, as a table."),
             (triage.as_str(), "why memory grows", "Where resident memory is and what grows in 5 seconds."),
             (endpoints::API_STATUS, "status", "What runs, what does not, and why; JSON."),

@@ -31,13 +31,15 @@
 //! - [`router`] leaves the question who may ask to the host, except that a configured token is demanded there too.
 //! - Pages of other sites cannot fetch anything here, navigation to it is fine.
 //! - Work that costs something (snapshots, symbols, drawing) is done one at a time on a blocking thread, with a short
-//!   queue before it; then 503. Waiting for `seconds=` ends when the client hangs up.
+//!   queue before it; then 503. Waiting for `seconds=` ends when the client hangs up, and with it a CPU profile's sampling.
+//! - CPU profiles are recorded one at a time; others are told when to come back (503 with `Retry-After`).
 //!
 //! Nothing is printed or logged.
 
 mod api;
 mod collect;
 mod content;
+mod cpu;
 mod failure;
 mod guard;
 mod home;

@@ -69,7 +69,8 @@ impl Limits {
         self.refused.load(Ordering::Relaxed)
     }
 
-    fn refuse(&self, text: impl Into<String>, retry_after_s: u32) -> Failure {
+    /// Counts a refusal, and makes it.
+    pub(crate) fn refuse(&self, text: impl Into<String>, retry_after_s: u32) -> Failure {
         self.refused.fetch_add(1, Ordering::Relaxed);
         Failure::busy(text, retry_after_s)
     }

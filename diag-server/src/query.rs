@@ -48,6 +48,23 @@ impl Query {
             })
             .transpose()
     }
+
+    /// A time to record, as Go's runtime reads it: what is no positive number is 30 seconds.
+    pub(crate) fn seconds_or_30(&self, name: &str) -> Result<Duration, Failure> {
+        match self.get(name).and_then(|v| v.parse::<i64>().ok()).map(u64::try_from) {
+            None | Some(Err(_) | Ok(0)) => Ok(Duration::from_secs(30)),
+            Some(Ok(s @ 1..=MOST_SECONDS)) => Ok(Duration::from_secs(s)),
+            Some(Ok(s)) => Err(bad(name, &s.to_string(), "at most 3600")),
+        }
+    }
+
+    /// A rate of sampling.
+    pub(crate) fn rate(&self, name: &str, most: u32) -> Result<Option<u32>, Failure> {
+        let rate = |v: &str| v.parse().ok().filter(|hz| (1..=most).contains(hz));
+        self.get(name)
+            .map(|v| rate(v).ok_or_else(|| bad(name, v, &format!("a whole number from 1 to {most}"))))
+            .transpose()
+    }
 }
 
 fn bad(name: &str, value: &str, expected: &str) -> Failure {

@@ -31,6 +31,7 @@ pub(crate) fn build<S: Clone + Send + Sync + 'static>(
     add(endpoints::PPROF_INDEX, get(pprof::index));
     add(endpoints::PPROF_HEAP, get(pprof::heap));
     add(endpoints::PPROF_ALLOCS, get(pprof::allocs));
+    add(endpoints::PPROF_PROFILE, get(pprof::profile));
     add(endpoints::PPROF_CMDLINE, get(pprof::cmdline));
     add(endpoints::PPROF_SYMBOL, get(pprof::symbol_count).merge(post(pprof::symbol)));
     for absent in pprof::ABSENT {

@@ -6,6 +6,8 @@ pub const PPROF_INDEX: &str = "/debug/pprof/";
 pub const PPROF_HEAP: &str = "/debug/pprof/heap";
 /// The same samples; the default sample type is `alloc_space`.
 pub const PPROF_ALLOCS: &str = "/debug/pprof/allocs";
+/// CPU time, or with `mode=wall` time that passes, over `seconds=` (30).
+pub const PPROF_PROFILE: &str = "/debug/pprof/profile";
 /// Arguments of the process, separated by NUL.
 pub const PPROF_CMDLINE: &str = "/debug/pprof/cmdline";
 /// Names of addresses, as pprof's symbolz protocol asks.

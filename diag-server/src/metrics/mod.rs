@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use diag::cpu::CpuStats;
 use diag::memory::{Cgroup, Jemalloc, Limit, Process, Reading, Waterline};
 use diag::{Diag, Status};
 use process::ProcessTimes;
@@ -115,6 +116,9 @@ fn write_diag(m: &mut Metrics, status: &Status) {
         "Whether the heap collector runs.",
         Some(f64::from(u8::from(status.heap.is_some()))),
     );
+    if let Some(cpu) = &status.cpu {
+        write_cpu(m, cpu);
+    }
     let Some(heap) = &status.heap else { return };
     m.gauge(
         "diag_heap_sampling_active",
@@ -140,5 +144,27 @@ fn write_diag(m: &mut Metrics, status: &Status) {
         "What the collector lost, by kind.",
         "what",
         heap.losses.iter().map(|(what, count)| (what.as_str(), *count as f64)),
+    );
+}
+
+fn write_cpu(m: &mut Metrics, cpu: &CpuStats) {
+    m.gauge(
+        "diag_cpu_recording",
+        "Whether a CPU profile is being recorded.",
+        Some(f64::from(u8::from(cpu.recording))),
+    );
+    m.counter("diag_cpu_profiles_total", "CPU profiles recorded.", Some(cpu.profiles_total as f64));
+    m.counter("diag_cpu_samples_total", "Samples in them.", Some(cpu.samples_total as f64));
+    m.gauge(
+        "diag_cpu_accounted_ratio",
+        "Of the last CPU profile: CPU time that its samples stood for, of that the kernel charged.",
+        cpu.accounted,
+    );
+    m.gauge("diag_cpu_memory_bytes", "Memory of the CPU sampler itself.", Some(cpu.memory_bytes as f64));
+    m.labelled_counter(
+        "diag_cpu_losses_total",
+        "What CPU profiles lost, by kind.",
+        "what",
+        cpu.losses.iter().map(|(what, count)| (what.as_str(), *count as f64)),
     );
 }

@@ -14,11 +14,6 @@ pub(crate) struct Absent {
 
 pub(crate) const ABSENT: &[Absent] = &[
     Absent {
-        path: "/debug/pprof/profile",
-        text: "CPU profiles are not part of this build of diag; for memory ask \
-               /debug/pprof/heap (go tool pprof http://HOST/debug/pprof/heap)",
-    },
-    Absent {
         path: "/debug/pprof/tasks",
         text: "profiles of async tasks are not part of this build of diag; /debug/pprof/ lists what there is",
     },

@@ -24,15 +24,32 @@ pub(crate) async fn index() -> Response {
             "allocs",
             "The same samples; viewers show allocated bytes first.",
         ),
+        (
+            endpoints::PPROF_PROFILE.to_owned(),
+            "profile",
+            "CPU time by call stack, over 30 seconds or seconds=N; gzipped pprof. hz=N: samples a second and thread \
+             (99). mode=wall: where threads wait, too. symbolize=false: addresses only. One at a time.",
+        ),
+        (
+            format!("{}?seconds=5&debug=1", endpoints::PPROF_PROFILE),
+            "profile, as text",
+            "CPU time of 5 seconds, largest first.",
+        ),
         (endpoints::PPROF_CMDLINE.to_owned(), "cmdline", "Arguments of the process, separated by NUL."),
         (endpoints::PPROF_SYMBOL.to_owned(), "symbol", "Names of addresses: POST 0xADDRESS+0xADDRESS."),
         (endpoints::API_FLAMEGRAPH.to_owned(), "flame graph", "Live memory, drawn; SVG."),
+        (
+            format!("{}?kind=cpu&seconds=10", endpoints::API_FLAMEGRAPH),
+            "flame graph of CPU time",
+            "CPU time of 10 seconds, drawn; SVG.",
+        ),
         (metrics::SECOND_PATH.to_owned(), "metrics", "Counters for Prometheus."),
         (endpoints::UI.to_owned(), "diag", "Everything else."),
     ];
     let mut html = String::from(
-        "<p>In a terminal: <code>go tool pprof http://HOST/debug/pprof/heap</code>, or without Go \
-         <code>diag-cli top HOST</code>.</p>\n",
+        "<p>In a terminal: <code>go tool pprof http://HOST/debug/pprof/heap</code> for memory, \
+         <code>go tool pprof HOST</code> for CPU time; without Go <code>diag-cli top HOST</code>, \
+         <code>diag-cli top HOST --kind cpu</code>.</p>\n",
     );
     home::list(&mut html, here.iter().map(|(path, name, about)| (path.as_str(), *name, *about)));
     html.push_str("<p>Not in this build: ");

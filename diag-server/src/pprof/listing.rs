@@ -1,9 +1,11 @@
-//! A heap profile as text, `debug=1`: in the shape of Go's, which pprof reads too. Values are whole and unbiased, so
-//! the header does not ask the reader to scale them (`heapprofile`, no rate).
+//! A profile as text, `debug=1`. A heap profile is in the shape of Go's, which pprof reads too: values are whole and
+//! unbiased, so the header does not ask the reader to scale them (`heapprofile`, no rate). Others are for people.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use diag::profile::{Profile, StackId};
+use diag::profile::{Profile, StackId, units};
 
 /// Stacks beyond these are counted, not listed: this is for reading.
 const MOST_STACKS: usize = 1000;
@@ -11,30 +13,81 @@ const MOST_STACKS: usize = 1000;
 const MOST_TEXT_BYTES: usize = 4 << 20;
 const MOST_NAME_CHARS: usize = 300;
 
-#[derive(Clone, Copy, Default)]
-struct Row {
-    inuse_objects: i64,
-    inuse_bytes: i64,
-    alloc_objects: i64,
-    alloc_bytes: i64,
+/// Which columns are listed, and how.
+enum Shape<'p> {
+    /// Objects and bytes in use, objects and bytes allocated.
+    Heap([Option<usize>; 4]),
+    /// Samples, and the value of the default type.
+    Other([Option<usize>; 2], &'p str),
+}
+
+/// The values of the columns.
+type Row = [i64; 4];
+
+impl<'p> Shape<'p> {
+    fn of(profile: &'p Profile) -> Self {
+        let column = |kind| profile.sample_type_index(kind);
+        if let inuse @ Some(_) = column("inuse_space") {
+            return Self::Heap([
+                column("inuse_objects"),
+                inuse,
+                column("alloc_objects"),
+                column("alloc_space"),
+            ]);
+        }
+        let value = profile.default_sample_type();
+        let unit = profile.sample_types().get(value).map_or("", |t| t.unit.as_str());
+        Self::Other([column("samples"), Some(value)], unit)
+    }
+
+    /// The values by stack, whatever the labels, largest first.
+    fn rows(&self, profile: &Profile) -> Vec<(StackId, Row)> {
+        let columns = match self {
+            Self::Heap(columns) => *columns,
+            Self::Other([samples, value], _) => [*samples, *value, None, None],
+        };
+        let mut rows = HashMap::<StackId, Row>::new();
+        for sample in profile.samples() {
+            let values = columns.map(|c| c.and_then(|c| sample.values.get(c).copied()).unwrap_or(0));
+            let row = rows.entry(sample.stack).or_default();
+            *row = plus(*row, &values);
+        }
+        let mut rows: Vec<_> = rows.into_iter().collect();
+        rows.sort_by_key(|(stack, [_, value, _, also])| (Reverse(*value), Reverse(*also), *stack));
+        rows
+    }
+
+    fn text(&self, row: &Row) -> String {
+        let [objects, value, alloc_objects, alloc_bytes] = row;
+        match self {
+            Self::Heap(_) => format!("{objects}: {value} [{alloc_objects}: {alloc_bytes}]"),
+            Self::Other(_, unit) => {
+                let samples = if *objects == 1 { "sample" } else { "samples" };
+                format!("{} in {objects} {samples}", units::value(*value, unit))
+            }
+        }
+    }
+}
+
+fn plus(sum: Row, row: &Row) -> Row {
+    let [a, b, c, d] = sum;
+    let [e, f, g, h] = row;
+    [a.saturating_add(*e), b.saturating_add(*f), c.saturating_add(*g), d.saturating_add(*h)]
 }
 
 pub(super) fn write(profile: &Profile) -> String {
-    let mut rows = rows(profile);
-    let total = rows.iter().fold(Row::default(), |sum, (_, row)| sum.plus(row));
-    rows.sort_by_key(|(stack, row)| {
-        (std::cmp::Reverse(row.inuse_bytes), std::cmp::Reverse(row.alloc_bytes), *stack)
-    });
+    let shape = Shape::of(profile);
+    let rows = shape.rows(profile);
+    let total = rows.iter().fold(Row::default(), |sum, (_, row)| plus(sum, row));
     let mut out = String::new();
-    // Writing to a String does not fail.
-    let _ = writeln!(out, "heap profile: {} @ heapprofile", total.text());
+    head(&mut out, profile, &shape.text(&total), &shape);
     let mut listed = 0;
     for (stack, row) in rows.iter().take(MOST_STACKS) {
         if out.len() > MOST_TEXT_BYTES {
             break;
         }
         listed += 1;
-        let _ = write!(out, "{} @", row.text());
+        let _ = write!(out, "{} @", shape.text(row));
         for &location in profile.stack(*stack) {
             let _ = write!(out, " {:#x}", profile.location(location).address);
         }
@@ -45,17 +98,40 @@ pub(super) fn write(profile: &Profile) -> String {
     if let more @ 1.. = rows.len().saturating_sub(listed) {
         let _ = writeln!(out, "# and {more} smaller stacks; ask without debug for all of them");
     }
-    if let Some(period) = &profile.meta().period {
-        let _ = writeln!(
-            out,
-            "# sampled every {} bytes on average; values are estimates of the whole",
-            period.value
-        );
+    foot(&mut out, profile);
+    out
+}
+
+fn head(out: &mut String, profile: &Profile, total: &str, shape: &Shape<'_>) {
+    // Writing to a String does not fail.
+    let _ = match shape {
+        Shape::Heap(_) => writeln!(out, "heap profile: {total} @ heapprofile"),
+        Shape::Other(..) => {
+            let kind = profile.sample_types().get(profile.default_sample_type()).map_or("", |t| &t.kind);
+            let over = profile.meta().duration_ns.unwrap_or(0);
+            writeln!(out, "{kind} profile: {total}, over {}", units::nanoseconds(over))
+        }
+    };
+}
+
+fn foot(out: &mut String, profile: &Profile) {
+    let meta = profile.meta();
+    if let Some(period) = &meta.period {
+        let _ = match period.value_type.unit.as_str() {
+            "bytes" => writeln!(
+                out,
+                "# sampled every {} bytes on average; values are estimates of the whole",
+                period.value
+            ),
+            unit => writeln!(out, "# sampled every {}", units::value(period.value, unit)),
+        };
     }
-    for loss in &profile.meta().losses {
+    for comment in &meta.comments {
+        let _ = writeln!(out, "# {}", short(comment.trim_start_matches(['#', ' '])));
+    }
+    for loss in &meta.losses {
         let _ = writeln!(out, "# lost: {} {}", loss.what, loss.count);
     }
-    out
 }
 
 fn frames(out: &mut String, profile: &Profile, stack: StackId) {
@@ -70,36 +146,6 @@ fn frames(out: &mut String, profile: &Profile, stack: StackId) {
             let (name, file) = (short(profile.str(function.name)), short(profile.str(function.file)));
             let _ = writeln!(out, "#\t{:#x}\t{name}\t{file}:{}", location.address, line.line);
         }
-    }
-}
-
-/// The values by stack, whatever the labels.
-fn rows(profile: &Profile) -> Vec<(StackId, Row)> {
-    let column = |kind| profile.sample_type_index(kind);
-    let columns =
-        [column("inuse_objects"), column("inuse_space"), column("alloc_objects"), column("alloc_space")];
-    let mut rows = std::collections::HashMap::<StackId, Row>::new();
-    for sample in profile.samples() {
-        let [inuse_objects, inuse_bytes, alloc_objects, alloc_bytes] =
-            columns.map(|c| c.and_then(|c| sample.values.get(c).copied()).unwrap_or(0));
-        let row = rows.entry(sample.stack).or_default();
-        *row = row.plus(&Row { inuse_objects, inuse_bytes, alloc_objects, alloc_bytes });
-    }
-    rows.into_iter().collect()
-}
-
-impl Row {
-    fn plus(self, other: &Self) -> Self {
-        Self {
-            inuse_objects: self.inuse_objects.saturating_add(other.inuse_objects),
-            inuse_bytes: self.inuse_bytes.saturating_add(other.inuse_bytes),
-            alloc_objects: self.alloc_objects.saturating_add(other.alloc_objects),
-            alloc_bytes: self.alloc_bytes.saturating_add(other.alloc_bytes),
-        }
-    }
-
-    fn text(&self) -> String {
-        format!("{}: {} [{}: {}]", self.inuse_objects, self.inuse_bytes, self.alloc_objects, self.alloc_bytes)
     }
 }
 
@@ -137,5 +183,21 @@ mod tests {
                         #\t0x10\t<A as B>::f?\tsrc/a.rs:7\n#\t0x20\t?\n\n\
                         1: 100 [9: 900] @ 0x20\n#\t0x20\t?\n\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn times_are_readable_and_the_source_is_told() {
+        let types = [("samples", "count"), ("cpu", "nanoseconds")];
+        let mut b = ProfileBuilder::new(types.map(|(kind, unit)| ValueType::new(kind, unit)).into());
+        b.meta_mut().default_sample_type = Some(1);
+        b.meta_mut().duration_ns = Some(2_000_000_000);
+        b.meta_mut().comments.push("cpu_source=thread_timers: no perf".to_owned());
+        let location = b.location(None, 0x10, &[]);
+        let (labels, stack) = (b.labels(&[]), b.stack(&[location]));
+        b.sample(stack, labels, &[3, 30_500_000]);
+        let expected = "cpu profile: 30.5 ms in 3 samples, over 2.0 s\n\
+                        30.5 ms in 3 samples @ 0x10\n#\t0x10\t?\n\n\
+                        # cpu_source=thread_timers: no perf\n";
+        assert_eq!(write(&b.finish().unwrap()), expected);
     }
 }

@@ -4,11 +4,13 @@ mod absent;
 mod heap;
 mod index;
 mod listing;
+mod profile;
 mod symbol;
 
 pub(crate) use absent::{ABSENT, absent};
 pub(crate) use heap::{allocs, heap};
 pub(crate) use index::index;
+pub(crate) use profile::profile;
 pub(crate) use symbol::{symbol, symbol_count};
 
 use axum::response::Response;
