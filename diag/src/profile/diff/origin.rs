@@ -25,12 +25,27 @@ pub fn origin_warnings(base: &Profile, new: &Profile) -> Vec<String> {
             units::value(b.value, &b.value_type.unit)
         ));
     }
+    warnings.extend(other_length(base, new));
     for (name, profile) in [("base", base), ("new profile", new)] {
         for loss in profile.meta().losses.iter().filter(|l| l.count > 0) {
             warnings.push(format!("the {name} lost {} to {}", loss.count, loss.what));
         }
     }
     warnings
+}
+
+/// Time is spent during a recording: one of twice the length has twice as much. A few per cent are chance.
+fn other_length(base: &Profile, new: &Profile) -> Option<String> {
+    let of_time = |p: &Profile| p.sample_types().iter().any(|t| t.unit == "nanoseconds");
+    let (from, to) = (base.meta().duration_ns?, new.meta().duration_ns?);
+    let differ = from.abs_diff(to) > from.min(to).unsigned_abs() / 10;
+    (of_time(base) && of_time(new) && from > 0 && to > 0 && differ).then(|| {
+        format!(
+            "the base was recorded for {} and the new profile for {}: record both as long to compare them",
+            units::nanoseconds(from),
+            units::nanoseconds(to)
+        )
+    })
 }
 
 /// What shows that the profiles are not of one process, if something does: other programs, other load addresses, or

@@ -131,6 +131,22 @@ fn doubts_are_said() {
 }
 
 #[test]
+fn times_of_recordings_of_other_lengths_are_doubted() {
+    let of = |types: &str, length_s: i64| {
+        Stacks::new(&[types]).meta(|m| m.duration_ns = Some(length_s * 1_000_000_000)).build()
+    };
+    let cpu = "cpu/nanoseconds";
+    assert_eq!(
+        origin_warnings(&of(cpu, 10), &of(cpu, 30)),
+        [
+            "the base was recorded for 10.0 s and the new profile for 30.0 s: record both as long to compare them"
+        ]
+    );
+    assert!(origin_warnings(&of(cpu, 100), &of(cpu, 101)).is_empty());
+    assert!(origin_warnings(&of("inuse_space/bytes", 10), &of("inuse_space/bytes", 30)).is_empty());
+}
+
+#[test]
 fn cpu_profiles_have_no_bytes() {
     let base = Stacks::new(&["samples/count", "cpu/nanoseconds"]).add("my::f", &[1, 10]).build();
     let new = Stacks::new(&["samples/count", "cpu/nanoseconds"]).add("my::f", &[3, 30]).build();
