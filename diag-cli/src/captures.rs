@@ -1,6 +1,6 @@
 //! Directories of captures: how files are named, and how a directory is read.
 //!
-//! A capture is `<kind>-<UTC time>-<pid>.<start>.<extension>`: `heap-20261121T130522.123Z-4711.1795266000.pb.gz`. Names
+//! A kind is heap, cpu, wall or memory. A capture is `<kind>-<UTC time>-<pid>.<start>.<extension>`: `heap-20261121T130522.123Z-4711.1795266000.pb.gz`. Names
 //! sort by time. `pid.start` tells processes apart, also in containers where the pid is always 1; it is left out when
 //! the target does not say. Captures that a service writes itself (`DIAG_CAPTURE_DIR`) have its pid alone. Other profile files in the directory are taken too, by the time in their name or else by
 //! their modification time. Hidden files and unfinished ones are not looked at.
@@ -117,9 +117,32 @@ fn list_as(dir: &Path, extensions: &[&str]) -> Result<Vec<Capture>> {
 ///
 /// Gives also how many captures of earlier processes were left out.
 pub fn comparable(captures: Vec<Capture>) -> (Vec<Capture>, usize) {
-    let Some(last) = captures.iter().rev().find(|c| c.kind == "heap").or(captures.last()) else {
-        return (captures, 0);
-    };
+    match captures.iter().rev().find(|c| c.kind == "heap").or(captures.last()).cloned() {
+        Some(last) => like(captures, &last),
+        None => (captures, 0),
+    }
+}
+
+/// The captures in a directory to compare: of this kind and the last process; `None` for the [`comparable`] ones.
+///
+/// # Errors
+/// The directory cannot be read, or holds none.
+pub fn list_comparable(dir: &Path, kind: Option<&str>) -> Result<(Vec<Capture>, usize)> {
+    let captures = list(dir)?;
+    let Some(kind) = kind else { return Ok(comparable(captures)) };
+    match captures.iter().rev().find(|c| c.kind == kind).cloned() {
+        Some(last) => Ok(like(captures, &last)),
+        None => {
+            let mode = if kind == "wall" { " --mode wall" } else { "" };
+            Err(Error::failed(
+                format!("{}: no {kind} captures in this directory", dir.display()),
+                format!("`diag-cli capture TARGET --kind cpu{mode} -o {}` writes some", dir.display()),
+            ))
+        }
+    }
+}
+
+fn like(captures: Vec<Capture>, last: &Capture) -> (Vec<Capture>, usize) {
     let (kind, process) = (last.kind.clone(), last.process);
     let of_kind: Vec<Capture> = captures.into_iter().filter(|c| c.kind == kind).collect();
     let all = of_kind.len();

@@ -9,7 +9,7 @@ use crate::commands;
 use crate::http::HttpArgs;
 use crate::terminal::ColorChoice;
 
-/// Finds what retains memory in a Rust service: captures heap profiles, compares and draws them.
+/// Finds what retains memory in a Rust service, and where its CPU time goes: captures profiles, compares and draws them.
 ///
 /// TARGET is host:port or a URL of a live process, a profile file (pprof of any tool, jemalloc heap dump, folded
 /// stacks), a directory of captures, or - for stdin.
@@ -111,6 +111,13 @@ pub struct SymbolArgs {
         help_heading = "Symbols"
     )]
     pub symbol_path: Vec<PathBuf>,
+}
+
+impl SymbolArgs {
+    /// Whether the command line says where names are.
+    pub fn says_where(&self) -> bool {
+        self.binary.is_some() || !self.symbol_path.is_empty()
+    }
 }
 
 /// Parses `10MiB`, `512k`, `1GB`; powers of 1024 unless the unit ends in B without an i; a bare number is bytes.

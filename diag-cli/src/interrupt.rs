@@ -54,8 +54,12 @@ impl Interrupt {
     }
 
     /// Runs `work` on a thread of its own and waits for it; `None` when interrupted before. The thread is then left
-    /// behind, so `work` must not write anything.
-    pub fn unless_asked<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Option<R> {
+    /// behind, so `work` must not write anything. `meanwhile` is called many times a second.
+    pub fn unless_asked<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+        mut meanwhile: impl FnMut(),
+    ) -> Option<R> {
         let (done, wait) = mpsc::channel();
         let worker = std::thread::spawn(move || {
             let _ = done.send(work());
@@ -64,7 +68,7 @@ impl Interrupt {
             match wait.recv_timeout(POLL) {
                 Ok(result) => return Some(result),
                 Err(mpsc::RecvTimeoutError::Timeout) if self.is_asked() => return None,
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Timeout) => meanwhile(),
                 Err(mpsc::RecvTimeoutError::Disconnected) => match worker.join() {
                     Err(panic) => std::panic::resume_unwind(panic),
                     Ok(()) => return None,

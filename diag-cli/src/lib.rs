@@ -7,6 +7,7 @@
 pub mod captures;
 pub mod cli;
 pub mod clock;
+pub mod collect;
 pub mod commands;
 pub mod error;
 pub mod http;

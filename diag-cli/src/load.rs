@@ -2,24 +2,27 @@
 //!
 //! Names are looked for on this machine first, by build id (`symbols.rs`). A live target is asked for its addresses
 //! only (`symbolize=false`), which costs it nothing; when its program is not found here, it is asked once more to
-//! resolve the names itself.
+//! resolve the names itself. CPU time cannot be recorded twice: the target is asked for names at once when the path of
+//! its program is not one of this machine.
 
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use diag::endpoints;
 use diag::profile::Profile;
 use diag::profile::detect::{self, Format};
 
 use crate::captures::{self, Capture};
 use crate::cli::{GlobalArgs, SymbolArgs};
+use crate::collect::Collect;
 use crate::error::{Error, Result};
 use crate::http::{Answer, Client, FetchError};
 use crate::output::reason;
-use crate::symbols::Symbols;
+use crate::remote::{self, Remote};
+use crate::symbols::{Symbols, Unresolved};
 use crate::target::{Endpoint, Target};
 use crate::terminal::Progress;
+use crate::view;
 
 /// Larger files are not profiles.
 const MAX_FILE_BYTES: u64 = 4 << 30;
@@ -33,14 +36,17 @@ pub struct Loaded {
     pub format: Format,
     /// What the user calls it: a path or URL, without credentials.
     pub name: String,
-    /// Modules whose names were not found.
+    /// Modules whose names were not all found.
     pub unresolved: Vec<String>,
+    /// How many locations that concerns.
+    pub unresolved_locations: usize,
 }
 
 /// What loading needs besides the target.
 pub struct Loader {
     client: Client,
     symbols: Option<SymbolArgs>,
+    collect: Collect,
     /// Tells what goes on.
     pub progress: Progress,
 }
@@ -62,6 +68,7 @@ impl Loader {
         Ok(Self {
             client: Client::new(&global.http)?,
             symbols: Some(symbols.clone()),
+            collect: Collect::Heap,
             progress: Progress::new(global.quiet),
         })
     }
@@ -71,7 +78,18 @@ impl Loader {
     /// # Errors
     /// As [`Loader::new`].
     pub fn raw(global: &GlobalArgs) -> Result<Self> {
-        Ok(Self { client: Client::new(&global.http)?, symbols: None, progress: Progress::new(global.quiet) })
+        Ok(Self {
+            client: Client::new(&global.http)?,
+            symbols: None,
+            collect: Collect::Heap,
+            progress: Progress::new(global.quiet),
+        })
+    }
+
+    /// The same, with this in place of the heap.
+    #[must_use]
+    pub fn collecting(self, collect: Collect) -> Self {
+        Self { collect, ..self }
     }
 
     /// The client, for what is not a profile.
@@ -95,7 +113,7 @@ impl Loader {
     pub fn latest(&mut self, targets: &[Target]) -> Result<Vec<Loaded>> {
         let targets = targets.iter().map(|target| match target {
             Target::Dir(dir) => {
-                let (captures, _) = captures::comparable(captures::list(dir)?);
+                let (captures, _) = captures::list_comparable(dir, self.collect.wanted())?;
                 Ok(captures.last().map_or_else(|| target.clone(), |last| Target::File(last.path.clone())))
             }
             other => Ok(other.clone()),
@@ -115,12 +133,20 @@ impl Loader {
                 "it can be read once: use a file for the other",
             ));
         }
-        if let [target] = targets {
-            self.progress.step(&format!("reading {target} …"));
-        } else {
-            self.progress.step(&format!("reading {} profiles …", targets.len()));
+        for target in targets {
+            if let Target::Live(endpoint) = target {
+                self.collect.goes_with(endpoint)?;
+            }
         }
-        let raw = in_parallel(targets, |t| read(&self.client, t))?;
+        let is_live = targets.iter().any(|t| matches!(t, Target::Live(_)));
+        let collect = if is_live { self.collect } else { Collect::Heap };
+        let (client, symbols) = (&self.client, self.symbols.as_ref());
+        let raw = self.progress.during(&collect.doing(targets), collect.wait(), || {
+            in_parallel(targets, |t| read(client, t, &collect, symbols))
+        })?;
+        for raw in &raw {
+            is_what_was_asked_for(raw, self.collect)?;
+        }
         let mut loaded = Vec::with_capacity(raw.len());
         let mut symbols = self.symbols.as_ref().map(Symbols::new);
         for raw in raw {
@@ -132,21 +158,24 @@ impl Loader {
 
     fn with_names(&self, raw: Raw, symbols: Option<&mut Symbols>) -> Result<Loaded> {
         let Raw { profile, format, name, live } = raw;
-        let Some(symbols) = symbols else {
-            return Ok(Loaded { profile, format, name, unresolved: Vec::new() });
+        let done = |profile, format, unresolved: Unresolved| Loaded {
+            profile,
+            format,
+            name: name.clone(),
+            unresolved_locations: unresolved.locations(),
+            unresolved: unresolved.into_names(),
         };
-        let (profile, mut unresolved) = symbols.resolve(profile, &name)?;
-        let Some(endpoint) = live.filter(|_| unresolved.is_important()) else {
-            return Ok(Loaded { profile, format, name, unresolved: unresolved.into_names() });
-        };
+        let Some(symbols) = symbols else { return Ok(done(profile, format, Unresolved::default())) };
+        let (profile, unresolved) = symbols.resolve(profile, &name)?;
+        let again = live.filter(|_| unresolved.is_important() && self.collect == Collect::Heap);
+        let Some(endpoint) = again else { return Ok(done(profile, format, unresolved)) };
         // The program is not on this machine: the target can still do it.
-        let mut again = (profile, format);
-        if let Ok(second) = fetch_profile(&self.client, &endpoint, true, false) {
-            let (profile, rest) = symbols.resolve(second.0, &name)?;
-            again = (profile, second.1);
-            unresolved = rest;
-        }
-        Ok(Loaded { profile: again.0, format: again.1, name, unresolved: unresolved.into_names() })
+        let Ok((second, its_format, _)) = fetch_profile(&self.client, &endpoint, &Collect::Heap, true, false)
+        else {
+            return Ok(done(profile, format, unresolved));
+        };
+        let (second, unresolved) = symbols.resolve(second, &name)?;
+        Ok(done(second, its_format, unresolved))
     }
 }
 
@@ -179,11 +208,15 @@ fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + S
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-fn read(client: &Client, target: &Target) -> Result<Raw> {
+fn read(client: &Client, target: &Target, collect: &Collect, symbols: Option<&SymbolArgs>) -> Result<Raw> {
     let name = target.to_string();
     let (profile, format, live) = match target {
         Target::Live(endpoint) => {
-            let (profile, format, _) = fetch_profile(client, endpoint, false, false)?;
+            let symbolize = match (collect, symbols) {
+                (Collect::Cpu(_), Some(symbols)) => !program_is_here(client, endpoint, symbols),
+                _ => false,
+            };
+            let (profile, format, _) = fetch_profile(client, endpoint, collect, symbolize, false)?;
             (profile, format, Some(endpoint.clone()))
         }
         Target::File(path) => {
@@ -205,6 +238,29 @@ fn read(client: &Client, target: &Target) -> Result<Raw> {
         }
     };
     Ok(Raw { profile, format, name, live })
+}
+
+/// Whether the target's names are likely to be found on this machine, judged by the path of its program.
+fn program_is_here(client: &Client, endpoint: &Endpoint, symbols: &SymbolArgs) -> bool {
+    if symbols.says_where() {
+        return true;
+    }
+    match remote::identify(client, endpoint) {
+        Ok(Remote::Ours(status)) => status.executable().is_some_and(|path| Path::new(path).is_file()),
+        _ => false,
+    }
+}
+
+/// A file is what it is, whatever `--kind` says.
+fn is_what_was_asked_for(raw: &Raw, collect: Collect) -> Result<()> {
+    if collect == Collect::Heap || view::is_of_time(&raw.profile) {
+        return Ok(());
+    }
+    let types: Vec<&str> = raw.profile.sample_types().iter().map(|t| t.kind.as_str()).collect();
+    Err(Error::usage(
+        format!("{} is no CPU profile: it has {}", raw.name, types.join(", ")),
+        "leave --kind out, or name a CPU profile",
+    ))
 }
 
 /// Reads a file whole.
@@ -249,17 +305,18 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<(Profile, Format)> {
     })
 }
 
-/// Fetches the heap profile of a live target, or whatever its URL names, and decodes it.
+/// Fetches a profile of a live target, or whatever its URL names, and decodes it.
 ///
 /// # Errors
 /// As [`FetchError::explain`] and [`decode`] say.
 pub fn fetch_profile(
     client: &Client,
     endpoint: &Endpoint,
+    collect: &Collect,
     symbolize: bool,
     ages: bool,
 ) -> Result<(Profile, Format, Vec<u8>)> {
-    let path = profile_path(endpoint, symbolize, ages);
+    let path = profile_path(endpoint, collect, symbolize, ages);
     let answer = fetch(client, endpoint, &path)
         .map_err(|e| e.explain(endpoint, &path, client.has_credentials(endpoint)))?;
     let (profile, format) = decode(&answer.body, &endpoint.url(&path))?;
@@ -278,8 +335,8 @@ pub fn fetch(client: &Client, endpoint: &Endpoint, path: &str) -> std::result::R
 }
 
 /// The path and query to fetch. A path of the user's is kept as it is, but for parameters it does not name.
-pub fn profile_path(endpoint: &Endpoint, symbolize: bool, ages: bool) -> String {
-    let mut path = endpoint.path().unwrap_or(endpoints::PPROF_HEAP).to_owned();
+pub fn profile_path(endpoint: &Endpoint, collect: &Collect, symbolize: bool, ages: bool) -> String {
+    let mut path = endpoint.path().map_or_else(|| collect.path(), str::to_owned);
     // A foreign path gets no parameters but the one that makes a second request worth while.
     let ours = endpoint.path().is_none();
     let mut add = |key: &str, value: &str| {
@@ -293,7 +350,7 @@ pub fn profile_path(endpoint: &Endpoint, symbolize: bool, ages: bool) -> String 
     if ours || symbolize {
         add("symbolize", if symbolize { "true" } else { "false" });
     }
-    if ours && ages {
+    if ours && ages && *collect == Collect::Heap {
         add("ages", "1");
     }
     path
@@ -327,12 +384,15 @@ mod tests {
     #[test]
     fn paths_to_fetch() {
         let ours = endpoint("h:1");
-        assert_eq!(profile_path(&ours, false, true), "/debug/pprof/heap?symbolize=false&ages=1");
+        assert_eq!(
+            profile_path(&ours, &Collect::Heap, false, true),
+            "/debug/pprof/heap?symbolize=false&ages=1"
+        );
         let theirs = endpoint("http://h:1/x/heap?seconds=5");
-        assert_eq!(profile_path(&theirs, false, true), "/x/heap?seconds=5");
-        assert_eq!(profile_path(&theirs, true, false), "/x/heap?seconds=5&symbolize=true");
+        assert_eq!(profile_path(&theirs, &Collect::Heap, false, true), "/x/heap?seconds=5");
+        assert_eq!(profile_path(&theirs, &Collect::Heap, true, false), "/x/heap?seconds=5&symbolize=true");
         let said = endpoint("http://h:1/x?symbolize=false");
-        assert_eq!(profile_path(&said, true, false), "/x?symbolize=false");
+        assert_eq!(profile_path(&said, &Collect::Heap, true, false), "/x?symbolize=false");
     }
 
     #[test]

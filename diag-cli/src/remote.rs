@@ -59,6 +59,11 @@ impl Status {
         self.0.pointer("/config/service_name")?.as_str().filter(|s| !s.is_empty())
     }
 
+    /// The path of its program, on its machine.
+    pub fn executable(&self) -> Option<&str> {
+        self.0.get("executable")?.as_str().filter(|s| !s.is_empty())
+    }
+
     /// A number below `/heap`.
     pub fn heap_number(&self, field: &str) -> Option<f64> {
         self.0.get("heap")?.get(field)?.as_f64()

@@ -25,6 +25,8 @@ pub struct Unresolved {
     modules: BTreeMap<String, usize>,
     /// Whether the program itself is among them, or a good part of all locations.
     important: bool,
+    /// Whether it is a good part of all locations.
+    much: bool,
 }
 
 impl Symbols {
@@ -64,6 +66,16 @@ impl Unresolved {
         self.important
     }
 
+    /// Whether it is more than the odd address, as of a jump table, that a CPU profile has and nobody has names for.
+    pub fn is_much(&self) -> bool {
+        self.much
+    }
+
+    /// How many locations have no names.
+    pub fn locations(&self) -> usize {
+        self.modules.values().sum()
+    }
+
     /// The names of the modules, most locations first.
     pub fn into_names(self) -> Vec<String> {
         let mut modules: Vec<(String, usize)> = self.modules.into_iter().collect();
@@ -96,7 +108,8 @@ pub fn unresolved(profile: &Profile) -> Unresolved {
             }
         }
     }
-    result.important |= bare * 4 > all;
+    result.much = bare * 4 > all;
+    result.important |= result.much;
     result
 }
 

@@ -4,6 +4,8 @@
 //! prints, a plain line each. Colour follows NO_COLOR (no-color.org), `--color` and whether stdout is a terminal.
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// `--color`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -114,6 +116,28 @@ impl Progress {
         let _ = writeln!(std::io::stderr(), "diag-cli: warning: {}", crate::error::one_line(text));
     }
 
+    /// Does something that takes `length` by design, and counts the time meanwhile: `doing … 3 of 10 s`.
+    pub fn during<R>(&mut self, doing: &str, length: Duration, work: impl FnOnce() -> R) -> R {
+        if length.is_zero() {
+            self.step(&format!("{doing} …"));
+            return work();
+        }
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let ticker = scope.spawn(|| {
+                let start = Instant::now();
+                while !done.load(Ordering::Relaxed) {
+                    self.step(&counted(doing, start.elapsed(), length));
+                    std::thread::park_timeout(Duration::from_millis(500));
+                }
+            });
+            let result = work();
+            done.store(true, Ordering::Relaxed);
+            ticker.thread().unpark();
+            result
+        })
+    }
+
     /// Removes the passing state.
     pub fn clear(&mut self) {
         if self.line_open {
@@ -121,6 +145,11 @@ impl Progress {
             self.line_open = false;
         }
     }
+}
+
+/// `watching … 3 of 10 s`.
+pub fn counted(doing: &str, passed: Duration, length: Duration) -> String {
+    format!("{doing} … {} of {} s", passed.as_secs().min(length.as_secs()), length.as_secs())
 }
 
 impl Drop for Progress {

@@ -138,6 +138,26 @@ pub fn profile_error(name: &str, e: &ProfileError) -> Error {
     }
 }
 
+/// Whether a profile is of time, on a processor or on the wall.
+pub fn is_of_time(profile: &Profile) -> bool {
+    ["cpu", "wall"].iter().any(|kind| profile.sample_type_index(kind).is_some())
+}
+
+/// What judges memory has nothing to say about time.
+///
+/// # Errors
+/// The first profile that is of time, and what to do with it.
+pub fn refuse_time<'l>(command: &str, loaded: impl IntoIterator<Item = &'l Loaded>) -> Result<()> {
+    match loaded.into_iter().find(|l| is_of_time(&l.profile)) {
+        None => Ok(()),
+        Some(l) => Err(Error::usage(
+            format!("{} is a CPU profile, and {command} judges memory", l.name),
+            "look at it with `diag-cli top`, compare two with `diag-cli diff`; \
+             `diag-cli capture TARGET --kind heap` captures memory",
+        )),
+    }
+}
+
 /// `orders.pb.gz: inuse_space 12.3 MiB, one sample a 512 KiB, taken 2026-11-21 13:05:22 UTC`.
 pub fn heading(loaded: &Loaded, type_index: usize, shown_total: i64) -> String {
     let profile = &loaded.profile;
@@ -187,7 +207,9 @@ pub fn caveats(loaded: &Loaded) -> String {
     if !loaded.unresolved.is_empty() {
         let _ = writeln!(
             text,
-            "without names: {}; `diag-cli doctor {}` says which file would help",
+            "without names: {} of {} addresses, in {}; `diag-cli doctor {}` says which file would help",
+            loaded.unresolved_locations,
+            loaded.profile.location_count(),
             crate::error::one_line(&loaded.unresolved.join(", ")),
             crate::error::one_line(&loaded.name)
         );

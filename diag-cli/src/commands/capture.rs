@@ -3,10 +3,13 @@
 //! Files appear whole or not at all, are never overwritten, and sort by time. A `captures.jsonl` beside them records
 //! what happened: captures, gaps, restarts of the target. Running again into the same directory goes on there.
 //!
+//! CPU time is recorded for a while in each round, after the rest is taken.
+//!
 //! When the first capture fails the command fails. Later failures are gaps: it waits, longer each time, and goes on when
 //! the target is back, until it has been away for ten intervals and at least a minute.
 
 mod journal;
+mod round;
 mod session;
 
 use std::path::PathBuf;
@@ -16,18 +19,22 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::cli::{FormatArgs, GlobalArgs, SymbolArgs, TextOrJson, parse_duration};
+use crate::collect::{Collect, CpuArgs};
 use crate::error::{Error, Result};
 use crate::output;
-use crate::target::Target;
+use crate::target::{Endpoint, Target};
 
 /// `capture TARGET`.
 #[derive(Clone, Debug, Args)]
 pub struct CaptureArgs {
     /// host:port or URL of a live process; a full path is used as it is
     pub target: String,
-    /// What to capture [default: heap, and memory where the target has it]
+    /// What to capture: heap, cpu, memory [default: heap, and memory where the target has it]
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = parse_kind)]
     pub kind: Vec<Kind>,
+    /// How CPU time is recorded.
+    #[command(flatten)]
+    pub cpu: CpuArgs,
     /// Time between captures [default with --for or --count: 10s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub every: Option<Duration>,
@@ -56,26 +63,19 @@ pub struct CaptureArgs {
 pub enum Kind {
     /// The heap profile.
     Heap,
+    /// A CPU profile.
+    Cpu,
     /// The memory waterline.
     Memory,
-}
-
-impl Kind {
-    /// The first word of the file name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Heap => "heap",
-            Self::Memory => "memory",
-        }
-    }
 }
 
 fn parse_kind(text: &str) -> std::result::Result<Kind, String> {
     match text {
         "heap" => Ok(Kind::Heap),
+        "cpu" => Ok(Kind::Cpu),
         "memory" => Ok(Kind::Memory),
-        "cpu" | "tasks" => Err("this build captures heap and memory".into()),
-        _ => Err("known are heap and memory".into()),
+        "tasks" => Err("this build captures heap, cpu and memory".into()),
+        _ => Err("known are heap, cpu and memory".into()),
     }
 }
 
@@ -102,6 +102,47 @@ impl Plan {
     }
 }
 
+/// One document of a round, in the order in which they are taken: what takes time comes last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Profile(Collect),
+    Memory { by_name: bool },
+}
+
+impl Wanted {
+    /// The first word of the file name.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Profile(collect) => collect.wanted().unwrap_or("heap"),
+            Self::Memory { .. } => "memory",
+        }
+    }
+
+    fn goes_with(self, endpoint: &Endpoint) -> Result<()> {
+        match self {
+            Self::Profile(collect) => collect.goes_with(endpoint),
+            Self::Memory { .. } => Ok(()),
+        }
+    }
+}
+
+fn wanted(args: &CaptureArgs) -> Result<Vec<Wanted>> {
+    let asked = |kind| args.kind.contains(&kind);
+    let mut wanted = Vec::new();
+    if args.kind.is_empty() || asked(Kind::Heap) {
+        wanted.push(Wanted::Profile(Collect::Heap));
+    }
+    if args.kind.is_empty() || asked(Kind::Memory) {
+        wanted.push(Wanted::Memory { by_name: asked(Kind::Memory) });
+    }
+    if asked(Kind::Cpu) {
+        wanted.push(Wanted::Profile(Collect::Cpu(args.cpu.recording()?)));
+    } else {
+        args.cpu.unused()?;
+    }
+    Ok(wanted)
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -114,7 +155,11 @@ pub fn run(global: &GlobalArgs, args: &CaptureArgs) -> Result<ExitCode> {
             "capture pulls from host:port or a URL; `diag-cli convert` rewrites files",
         ));
     };
-    let summary = session::run(global, args, &endpoint, Plan::new(args))?;
+    let wanted = wanted(args)?;
+    for one in &wanted {
+        one.goes_with(&endpoint)?;
+    }
+    let summary = session::run(global, args, wanted, &endpoint, Plan::new(args))?;
     if args.format.format == TextOrJson::Json {
         output::print(&format!("{}\n", summary.json()))?;
     }

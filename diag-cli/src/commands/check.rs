@@ -23,7 +23,7 @@ use crate::load::Loader;
 use crate::output::print;
 use crate::target::Target;
 use crate::terminal::Style;
-use crate::view::{SelectArgs, profile_error};
+use crate::view::{SelectArgs, profile_error, refuse_time};
 
 mod text;
 
@@ -121,6 +121,7 @@ pub fn run(global: &GlobalArgs, args: &CheckArgs) -> Result<ExitCode> {
     let [base, new] = loaded.as_slice() else {
         return Err(Error::usage("there are not two profiles", "give BASE and NEW"));
     };
+    refuse_time("check", [base, new])?;
     let type_index = args.select.type_index(&new.profile)?;
     let kind = new.profile.sample_types().get(type_index).map(|t| t.kind.clone());
     let (base_profile, new_profile) =

@@ -7,6 +7,7 @@ use clap::Args;
 use diag::profile::{Profile, firefox, folded, pprof, speedscope};
 
 use crate::cli::{GlobalArgs, SymbolArgs};
+use crate::collect::CollectArgs;
 use crate::error::{Result, one_line};
 use crate::load::Loader;
 use crate::output::{Sink, refuse_terminal};
@@ -30,6 +31,9 @@ pub struct ConvertArgs {
     /// Sample type of folded stacks [default: what the profile says]
     #[arg(long = "type", value_name = "TYPE")]
     pub sample_type: Option<String>,
+    /// What is collected.
+    #[command(flatten)]
+    pub collect: CollectArgs,
     /// Where names are looked for.
     #[command(flatten)]
     pub symbols: SymbolArgs,
@@ -59,8 +63,9 @@ pub fn run(global: &GlobalArgs, args: &ConvertArgs) -> Result<ExitCode> {
         refuse_terminal("pprof")?;
     }
     let target = Target::parse(&args.target)?;
-    let wants_names = args.symbolize || args.symbols.binary.is_some() || !args.symbols.symbol_path.is_empty();
+    let wants_names = args.symbolize || args.symbols.says_where();
     let mut loader = if wants_names { Loader::new(global, &args.symbols)? } else { Loader::raw(global)? };
+    loader = loader.collecting(args.collect.collect()?);
     let loaded = loader.latest(std::slice::from_ref(&target))?;
     for loaded in &loaded {
         let select = SelectArgs { sample_type: args.sample_type.clone(), ..SelectArgs::default() };

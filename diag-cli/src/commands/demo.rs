@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::captures;
 use crate::cli::{FormatArgs, GlobalArgs, SymbolArgs, TextOrJson};
 use crate::clock;
+use crate::collect::Collect;
 use crate::error::{Error, Result};
 use crate::http::Client;
 use crate::interrupt::Interrupt;
@@ -157,7 +158,7 @@ fn shoot(client: &Client, endpoint: &Endpoint, symbols: &mut Symbols, out: &Path
         Ok(Remote::Ours(status)) => status.process(),
         _ => None,
     };
-    let (profile, _, _) = load::fetch_profile(client, endpoint, false, true)?;
+    let (profile, _, _) = load::fetch_profile(client, endpoint, &Collect::Heap, false, true)?;
     let taken = profile.meta().time_unix_ns.unwrap_or_else(clock::now_unix_ns);
     let (profile, _) = symbols.resolve(profile, "the demo's profile")?;
     let path = out.join(captures::file_name("heap", taken, process, "pb.gz"));

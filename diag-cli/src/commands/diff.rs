@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::flamegraph::{Picture, render};
 use crate::captures;
 use crate::cli::{GlobalArgs, SymbolArgs};
+use crate::collect::{Collect, CollectArgs};
 use crate::error::{Error, Result, one_line};
 use crate::load::{Loaded, Loader, spread};
 use crate::output::{Sink, refuse_terminal};
@@ -23,6 +24,9 @@ use crate::view::{SelectArgs, facts, profile_error};
 
 /// A trend is drawn from at most this many captures of a directory, evenly spread.
 const MAX_CAPTURES: usize = 24;
+
+/// Characters that fit above a picture beside the rest of the title.
+const LONGEST_TITLE: usize = 60;
 
 /// `diff BASE NEW`.
 #[derive(Clone, Debug, Args)]
@@ -45,6 +49,9 @@ pub struct DiffArgs {
     /// Print the whole stack under each row
     #[arg(long)]
     pub stacks: bool,
+    /// What is collected.
+    #[command(flatten)]
+    pub collect: CollectArgs,
     /// What is compared.
     #[command(flatten)]
     pub select: SelectArgs,
@@ -99,8 +106,9 @@ pub fn run(global: &GlobalArgs, args: &DiffArgs) -> Result<ExitCode> {
     if sink == Sink::Stdout && format == Format::Pprof {
         refuse_terminal("pprof")?;
     }
-    let mut loader = Loader::new(global, &args.symbols)?;
-    let compared = load(&mut loader, args)?;
+    let collect = args.collect.collect()?;
+    let mut loader = Loader::new(global, &args.symbols)?.collecting(collect);
+    let compared = load(&mut loader, args, &collect)?;
     loader.progress.step("comparing …");
     let bytes = compare(global, args, format, &sink, &compared)?;
     loader.progress.clear();
@@ -125,11 +133,11 @@ fn by_name(sink: &Sink) -> Format {
     }
 }
 
-fn load(loader: &mut Loader, args: &DiffArgs) -> Result<Compared> {
+fn load(loader: &mut Loader, args: &DiffArgs, collect: &Collect) -> Result<Compared> {
     let targets = args.targets.iter().map(|t| Target::parse(t)).collect::<Result<Vec<_>>>()?;
     let (targets, other_processes, thinned_from) = match targets.as_slice() {
         [Target::Dir(dir)] => {
-            let (all, others) = captures::comparable(captures::list(dir)?);
+            let (all, others) = captures::list_comparable(dir, collect.wanted())?;
             if all.len() < 2 {
                 let of = if others > 0 { " of the last process" } else { "" };
                 return Err(Error::failed(
@@ -176,7 +184,8 @@ fn compare(
         Format::Pprof => Ok(pprof::encode_gz(&delta(base_profile, new_profile).map_err(fail)?)),
         Format::Svg | Format::Html => {
             let options = flamegraphs::Options {
-                title: one_line(&both),
+                // The caption names both sides as well.
+                title: one_line(if both.chars().count() <= LONGEST_TITLE { &both } else { "" }),
                 base_name: one_line(&base.name),
                 new_name: one_line(&new.name),
                 type_index: Some(type_index),

@@ -8,6 +8,7 @@ use diag::profile::Profile;
 use serde_json::json;
 
 use crate::cli::{FormatArgs, GlobalArgs, SymbolArgs, TextOrJson};
+use crate::collect::CollectArgs;
 use crate::error::{Error, Result, one_line};
 use crate::load::{Loaded, Loader};
 use crate::output::{Sink, print};
@@ -40,6 +41,9 @@ pub struct FlamegraphArgs {
     /// With --base: draw what did not change too
     #[arg(long, requires = "base")]
     pub context: bool,
+    /// What is collected.
+    #[command(flatten)]
+    pub collect: CollectArgs,
     /// What is drawn.
     #[command(flatten)]
     pub select: SelectArgs,
@@ -83,7 +87,7 @@ pub fn run(global: &GlobalArgs, args: &FlamegraphArgs) -> Result<ExitCode> {
     let sink = Sink::parse(&args.out);
     sink.check()?;
     let picture = Picture::of(&sink)?;
-    let mut loader = Loader::new(global, &args.symbols)?;
+    let mut loader = Loader::new(global, &args.symbols)?.collecting(args.collect.collect()?);
     let targets = match &args.base {
         Some(base) => vec![Target::parse(base)?, Target::parse(&args.target)?],
         None => vec![Target::parse(&args.target)?],

@@ -4,8 +4,7 @@
 //! so long. Captures are judged here.
 
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use diag::endpoints;
@@ -19,8 +18,7 @@ use crate::load::{Loaded, Loader, spread};
 use crate::output::print;
 use crate::remote::{self, Remote};
 use crate::target::{Endpoint, Target};
-use crate::terminal::Progress;
-use crate::view::profile_error;
+use crate::view::{profile_error, refuse_time};
 
 /// Captures of a directory that are judged, evenly spread.
 const MOST_CAPTURES: usize = 64;
@@ -103,7 +101,7 @@ fn live(loader: &mut Loader, endpoint: &Endpoint, args: &LeaksArgs) -> Result<Re
     let path = path.trim_end_matches('?');
     let wait = args.watch.unwrap_or(Duration::ZERO);
     let client = loader.client().clone();
-    let asked = waiting(&mut loader.progress, wait, || client.get(endpoint, path, wait));
+    let asked = loader.progress.during("watching", wait, || client.get(endpoint, path, wait));
     let answer = match asked {
         Ok(answer) => answer,
         Err(e) => return Err(why_not(&client, endpoint, path, &e)),
@@ -134,28 +132,6 @@ fn why_not(
     e.explain(endpoint, path, client.has_credentials(endpoint))
 }
 
-/// Runs `work` and counts the time on the terminal meanwhile.
-fn waiting<R: Send>(progress: &mut Progress, wait: Duration, work: impl FnOnce() -> R + Send) -> R {
-    if wait.is_zero() {
-        return work();
-    }
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let ticker = scope.spawn(|| {
-            let start = Instant::now();
-            while !done.load(Ordering::Relaxed) {
-                let passed = start.elapsed().as_secs().min(wait.as_secs());
-                progress.step(&format!("watching … {passed} of {} s", wait.as_secs()));
-                std::thread::park_timeout(Duration::from_millis(500));
-            }
-        });
-        let result = work();
-        done.store(true, Ordering::Relaxed);
-        ticker.thread().unpark();
-        result
-    })
-}
-
 fn captured(loader: &mut Loader, targets: &[Target], args: &LeaksArgs) -> Result<Report> {
     let mut of_others = 0;
     let (files, name, is_dir) = match targets {
@@ -168,7 +144,8 @@ fn captured(loader: &mut Loader, targets: &[Target], args: &LeaksArgs) -> Result
         }
         files => (files.to_vec(), args.targets.join(" "), false),
     };
-    let mut loaded = if files.len() < 2 { Vec::new() } else { loader.all(&files)? };
+    let mut loaded = loader.all(&files)?;
+    refuse_time("leaks", &loaded)?;
     if is_dir {
         of_others += keep_last_process(&mut loaded);
     }

@@ -9,6 +9,7 @@ use diag::profile::{Pattern, units};
 use serde_json::json;
 
 use crate::cli::{FormatArgs, GlobalArgs, SymbolArgs, TextOrJson};
+use crate::collect::CollectArgs;
 use crate::error::{Error, Result, one_line};
 use crate::load::{Loaded, Loader};
 use crate::output::print;
@@ -30,6 +31,9 @@ pub struct PeekArgs {
     /// What a row is.
     #[command(flatten)]
     pub group: GroupArgs,
+    /// What is collected.
+    #[command(flatten)]
+    pub collect: CollectArgs,
     /// What is counted.
     #[command(flatten)]
     pub select: SelectArgs,
@@ -48,7 +52,7 @@ pub struct PeekArgs {
 pub fn run(global: &GlobalArgs, args: &PeekArgs) -> Result<ExitCode> {
     let pattern = Pattern::new(&args.regex).map_err(|e| profile_error("REGEX", &e))?;
     let target = Target::parse(&args.target)?;
-    let loaded = Loader::new(global, &args.symbols)?.one(&target)?;
+    let loaded = Loader::new(global, &args.symbols)?.collecting(args.collect.collect()?).one(&target)?;
     let type_index = args.select.type_index(&loaded.profile)?;
     let fail = |e| profile_error(&loaded.name, &e);
     let shown = args.select.apply(&loaded)?;

@@ -8,6 +8,7 @@ use diag::profile::{Grouping, units};
 use serde_json::json;
 
 use crate::cli::{FormatArgs, GlobalArgs, SymbolArgs, TextOrJson};
+use crate::collect::CollectArgs;
 use crate::error::Result;
 use crate::load::{Loaded, Loader};
 use crate::output::print;
@@ -30,6 +31,9 @@ pub struct TopArgs {
     /// What a row is.
     #[command(flatten)]
     pub group: GroupArgs,
+    /// What is collected.
+    #[command(flatten)]
+    pub collect: CollectArgs,
     /// What is counted.
     #[command(flatten)]
     pub select: SelectArgs,
@@ -47,7 +51,7 @@ pub struct TopArgs {
 /// The target cannot be loaded, or has not what was asked for.
 pub fn run(global: &GlobalArgs, args: &TopArgs) -> Result<ExitCode> {
     let target = Target::parse(&args.target)?;
-    let loaded = Loader::new(global, &args.symbols)?.one(&target)?;
+    let loaded = Loader::new(global, &args.symbols)?.collecting(args.collect.collect()?).one(&target)?;
     let type_index = args.select.type_index(&loaded.profile)?;
     let fail = |e| profile_error(&loaded.name, &e);
     let by_frame = matches!(args.group.by, Grouping::Function | Grouping::Line | Grouping::Address);

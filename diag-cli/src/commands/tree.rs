@@ -9,6 +9,7 @@ use diag::profile::units;
 use serde_json::{Value, json};
 
 use crate::cli::{FormatArgs, GlobalArgs, SymbolArgs, TextOrJson};
+use crate::collect::CollectArgs;
 use crate::error::{Result, one_line};
 use crate::load::Loader;
 use crate::output::print;
@@ -28,6 +29,9 @@ pub struct TreeArgs {
     /// What a frame is.
     #[command(flatten)]
     pub group: GroupArgs,
+    /// What is collected.
+    #[command(flatten)]
+    pub collect: CollectArgs,
     /// What is counted.
     #[command(flatten)]
     pub select: SelectArgs,
@@ -53,7 +57,7 @@ fn parse_rows(text: &str) -> std::result::Result<usize, String> {
 /// The target cannot be loaded, or has not what was asked for.
 pub fn run(global: &GlobalArgs, args: &TreeArgs) -> Result<ExitCode> {
     let target = Target::parse(&args.target)?;
-    let loaded = Loader::new(global, &args.symbols)?.one(&target)?;
+    let loaded = Loader::new(global, &args.symbols)?.collecting(args.collect.collect()?).one(&target)?;
     let type_index = args.select.type_index(&loaded.profile)?;
     let fail = |e| profile_error(&loaded.name, &e);
     let shown = args.select.apply(&loaded)?;

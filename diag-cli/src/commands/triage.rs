@@ -18,7 +18,7 @@ use crate::captures::{self, Capture, list_waterlines, process_of};
 use crate::cli::{FormatArgs, GlobalArgs, SymbolArgs, TextOrJson, parse_duration};
 use crate::error::{Error, Result};
 use crate::http::{Client, FetchError};
-use crate::load::{Loader, read_file};
+use crate::load::{Loader, decode, read_file};
 use crate::output::print;
 use crate::target::{Endpoint, Target};
 use crate::terminal::Progress;
@@ -210,7 +210,14 @@ fn files(base: &Path, new: &Path) -> Result<Triage> {
 
 fn waterline(path: &Path) -> Result<Survey> {
     let name = path.display().to_string();
-    Ok(Survey::of(parse::<Waterline>(&read_file(path)?, &name)?))
+    let bytes = read_file(path)?;
+    if let Ok((_, format)) = decode(&bytes, &name) {
+        return Err(Error::usage(
+            format!("{name} is a profile ({format}), and triage compares memory captures"),
+            "give two memory-*.json, a directory of captures, or host:port; `diag-cli top` shows profiles",
+        ));
+    }
+    Ok(Survey::of(parse::<Waterline>(&bytes, &name)?))
 }
 
 fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], name: &str) -> Result<T> {

@@ -166,6 +166,37 @@ pub fn heap(time_unix_s: i64, rows: &[Row<'_>]) -> diag::profile::Profile {
     b.finish().unwrap()
 }
 
+/// A profile of time over 2 s with names, as diag makes them: stacks with nanoseconds and samples.
+pub fn of_time(kind: &str, time_unix_s: i64, rows: &[Row<'_>]) -> diag::profile::Profile {
+    let types = vec![ValueType::new("samples", "count"), ValueType::new(kind, "nanoseconds")];
+    let mut b = ProfileBuilder::new(types);
+    let meta = b.meta_mut();
+    meta.default_sample_type = Some(1);
+    meta.period = Some(Period { value_type: ValueType::new(kind, "nanoseconds"), value: 10_000_000 });
+    meta.time_unix_ns = Some(time_unix_s * 1_000_000_000);
+    meta.duration_ns = Some(2_000_000_000);
+    meta.comments.push("cpu_source=thread_timers: perf_event_open is refused".to_owned());
+    meta.comments.push("cpu_time_ns=1000000000 accounted=0.9970".to_owned());
+    let (empty, none) = (b.str(""), b.labels(&[]));
+    let mut names: Vec<&str> = Vec::new();
+    for (stack, ns, samples) in rows {
+        let mut locations = Vec::new();
+        for name in *stack {
+            let at = names.iter().position(|n| n == name).unwrap_or_else(|| {
+                names.push(name);
+                names.len() - 1
+            });
+            let (name, file) = (b.str(name), b.str("/src/shop/src/lib.rs"));
+            let function = b.function(Function { name, system_name: empty, file, start_line: 1 });
+            let line = Line { function, line: 10 + at as i64 };
+            locations.push(b.location(None, 0x2000 + 16 * at as u64, &[line]));
+        }
+        let stack = b.stack(&locations);
+        b.sample(stack, none, &[*samples, *ns]);
+    }
+    b.finish().unwrap()
+}
+
 /// A heap profile of addresses in a program that is not on this machine.
 pub fn unnamed(file: &str) -> diag::profile::Profile {
     let mut b = ProfileBuilder::new(vec![ValueType::new("inuse_space", "bytes")]);

@@ -1,28 +1,23 @@
 //! One run of `capture`: the loop, and what it remembers.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use diag::endpoints;
-use diag::profile::{Profile, pprof};
 use serde_json::{Value, json};
 
 use super::journal::Journal;
-use super::{CaptureArgs, Kind, Plan};
+use super::round::{Miss, Puller, Round};
+use super::{CaptureArgs, Plan, Wanted};
 use crate::captures::{self, Process};
 use crate::cli::{GlobalArgs, TextOrJson};
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::http::{Client, FetchError};
+use crate::http::Client;
 use crate::interrupt::Interrupt;
-use crate::load;
 use crate::output::{self, Sink};
-use crate::remote::{Remote, identify};
-use crate::symbols::Symbols;
 use crate::target::Endpoint;
-use crate::terminal::Progress;
+use crate::terminal::{Progress, counted};
 
 /// Waits between attempts while the target is away: doubles from the first to the last.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -64,34 +59,6 @@ impl Summary {
     }
 }
 
-/// What one round brought from the target.
-struct Round {
-    process: Option<Process>,
-    /// One time for all, so that what belongs together has one name.
-    taken_unix_ns: i64,
-    documents: Vec<(Kind, Vec<u8>)>,
-}
-
-/// Why a round brought nothing.
-struct Miss {
-    error: Error,
-    retry_after: Option<Duration>,
-    passing: bool,
-}
-
-/// What a round needs; moves to the thread that talks to the target.
-struct Puller {
-    client: Client,
-    endpoint: Endpoint,
-    kinds: Vec<Kind>,
-    memory_asked: bool,
-    names: Option<Symbols>,
-    /// Set once the target has proved to be no diag server.
-    foreign: bool,
-    /// Set once its program was not found on this machine.
-    target_resolves: bool,
-}
-
 struct Session<'a> {
     args: &'a CaptureArgs,
     plan: Plan,
@@ -106,18 +73,11 @@ struct Session<'a> {
 pub(super) fn run(
     global: &GlobalArgs,
     args: &CaptureArgs,
+    wanted: Vec<Wanted>,
     endpoint: &Endpoint,
     plan: Plan,
 ) -> Result<Summary> {
-    let puller = Puller {
-        client: Client::new(&global.http)?,
-        endpoint: endpoint.clone(),
-        kinds: if args.kind.is_empty() { vec![Kind::Heap, Kind::Memory] } else { dedup(&args.kind) },
-        memory_asked: args.kind.contains(&Kind::Memory),
-        names: (!args.no_names).then(|| Symbols::new(&args.symbols)),
-        foreign: false,
-        target_resolves: false,
-    };
+    let puller = Puller::new(Client::new(&global.http)?, endpoint, args, wanted);
     let interrupt = Interrupt::install()?;
     let mut progress = Progress::new(global.quiet);
     progress.step(&format!("asking {endpoint} …"));
@@ -162,10 +122,6 @@ pub(super) fn run(
     Ok(summary)
 }
 
-fn dedup(kinds: &[Kind]) -> Vec<Kind> {
-    [Kind::Heap, Kind::Memory].into_iter().filter(|k| kinds.contains(k)).collect()
-}
-
 /// The first round fails at once, except when the target only says that it is busy.
 fn first_round(
     mut puller: Puller,
@@ -175,7 +131,7 @@ fn first_round(
 ) -> Result<(Puller, Round)> {
     let give_up = Instant::now() + plan.patience();
     loop {
-        let (back, result) = pull(puller, interrupt)?;
+        let (back, result) = pull(puller, interrupt, progress)?;
         puller = back;
         let miss = match result {
             Ok(round) => return Ok((puller, round)),
@@ -192,13 +148,25 @@ fn first_round(
 }
 
 /// One round on a thread of its own, so that Ctrl-C does not wait for the network.
-fn pull(mut puller: Puller, interrupt: &Interrupt) -> Result<(Puller, std::result::Result<Round, Miss>)> {
-    interrupt
-        .unless_asked(move || {
-            let result = puller.round();
-            (puller, result)
-        })
-        .ok_or(Error::Interrupted)
+fn pull(
+    mut puller: Puller,
+    interrupt: &Interrupt,
+    progress: &mut Progress,
+) -> Result<(Puller, std::result::Result<Round, Miss>)> {
+    let (began, recording) = (Instant::now(), puller.recording());
+    let mut told = None;
+    let tell = || {
+        let passed = began.elapsed();
+        if let Some((doing, length)) = recording.as_ref().filter(|_| told != Some(passed.as_secs())) {
+            told = Some(passed.as_secs());
+            progress.step(&format!("{} (Ctrl-C ends)", counted(doing, passed, *length)));
+        }
+    };
+    let work = move || {
+        let result = puller.round();
+        (puller, result)
+    };
+    interrupt.unless_asked(work, tell).ok_or(Error::Interrupted)
 }
 
 impl Session<'_> {
@@ -221,7 +189,7 @@ impl Session<'_> {
                 return Ok(());
             }
             ticks += 1;
-            match pull(puller, &self.interrupt) {
+            match pull(puller, &self.interrupt, &mut self.progress) {
                 Err(_) => return self.stop(),
                 Ok((back, Ok(round))) => {
                     puller = back;
@@ -290,7 +258,7 @@ impl Session<'_> {
                 self.stop()?;
                 return Ok(None);
             }
-            let Ok((back, result)) = pull(puller, &self.interrupt) else {
+            let Ok((back, result)) = pull(puller, &self.interrupt, &mut self.progress) else {
                 self.gap(since_unix_ns, &why)?;
                 self.stop()?;
                 return Ok(None);
@@ -331,11 +299,11 @@ impl Session<'_> {
         }
         self.last_process = round.process.or(self.last_process);
         let taken = round.taken_unix_ns;
-        for (kind, bytes) in &round.documents {
-            let path = free_name(&self.args.out, *kind, taken, round.process);
+        for (what, bytes) in &round.documents {
+            let path = free_name(&self.args.out, *what, taken, round.process);
             Sink::File(path.clone()).write(bytes)?;
             let entry = json!({
-                "file": path.file_name().and_then(|n| n.to_str()), "kind": kind.name(),
+                "file": path.file_name().and_then(|n| n.to_str()), "kind": what.name(),
                 "taken": clock::rfc3339(taken), "process": round.process, "bytes": bytes.len(),
             });
             self.journal.write("capture", entry.clone())?;
@@ -351,128 +319,14 @@ impl Session<'_> {
 }
 
 /// A name that is not taken: the clock may have been set back, or two commands may write here.
-fn free_name(dir: &Path, kind: Kind, taken_unix_ns: i64, process: Option<Process>) -> PathBuf {
-    let extension = if kind == Kind::Heap { "pb.gz" } else { "json" };
+fn free_name(dir: &Path, what: Wanted, taken_unix_ns: i64, process: Option<Process>) -> PathBuf {
+    let extension = if matches!(what, Wanted::Profile(_)) { "pb.gz" } else { "json" };
     let mut at = taken_unix_ns;
     loop {
-        let path = dir.join(captures::file_name(kind.name(), at, process, extension));
+        let path = dir.join(captures::file_name(what.name(), at, process, extension));
         if !path.exists() {
             return path;
         }
         at += 1_000_000;
     }
-}
-
-impl Puller {
-    fn round(&mut self) -> std::result::Result<Round, Miss> {
-        // The process may restart between two requests: a capture counts when the process is the same before and after.
-        const ATTEMPTS: usize = 3;
-        let mut before = self.process()?;
-        for _ in 0..ATTEMPTS {
-            let taken_unix_ns = clock::now_unix_ns();
-            let mut documents = Vec::new();
-            for kind in self.kinds.clone() {
-                match kind {
-                    Kind::Heap => documents.push((kind, self.heap(before)?)),
-                    Kind::Memory => {
-                        if let Some(bytes) = self.memory()? {
-                            documents.push((kind, bytes));
-                        }
-                    }
-                }
-            }
-            let after = self.process()?;
-            if before == after {
-                return Ok(Round { process: after, taken_unix_ns, documents });
-            }
-            before = after;
-        }
-        Err(Miss {
-            error: Error::failed(
-                format!("{} restarts faster than it can be captured", self.endpoint),
-                "look at the target's log",
-            ),
-            retry_after: None,
-            passing: true,
-        })
-    }
-
-    fn process(&mut self) -> std::result::Result<Option<Process>, Miss> {
-        if self.foreign {
-            return Ok(None);
-        }
-        match identify(&self.client, &self.endpoint) {
-            Ok(Remote::Ours(status)) => Ok(status.process()),
-            Ok(Remote::Foreign { .. }) => {
-                self.foreign = true;
-                Ok(None)
-            }
-            Err(e) => Err(self.miss(&e, endpoints::API_STATUS)),
-        }
-    }
-
-    fn heap(&mut self, process: Option<Process>) -> std::result::Result<Vec<u8>, Miss> {
-        let path = load::profile_path(&self.endpoint, self.target_resolves, !self.foreign);
-        let bytes = self.get(&path)?;
-        let name = self.endpoint.url(&path);
-        let (profile, _) = load::decode(&bytes, &name).map_err(damaged)?;
-        let Some(symbols) = &mut self.names else { return Ok(written(profile, process, bytes, false)) };
-        let before = unnamed(&profile);
-        let (profile, unresolved) = symbols.resolve(profile, &name).map_err(damaged)?;
-        if unresolved.is_important() && !self.target_resolves {
-            self.target_resolves = true;
-            return self.heap(process);
-        }
-        let changed = unnamed(&profile) != before;
-        Ok(written(profile, process, bytes, changed))
-    }
-
-    /// The memory waterline; `None` where the target has none and nobody asked for it by name.
-    fn memory(&mut self) -> std::result::Result<Option<Vec<u8>>, Miss> {
-        let path = endpoints::API_MEMORY;
-        let answer = match load::fetch(&self.client, &self.endpoint, path) {
-            Ok(answer) => answer,
-            Err(FetchError::Status { status: 404 | 405 | 501, .. }) if !self.memory_asked => return Ok(None),
-            Err(e) => return Err(self.miss(&e, path)),
-        };
-        match serde_json::from_slice::<BTreeMap<String, Value>>(&answer.body) {
-            Ok(_) => Ok(Some(answer.body)),
-            Err(_) if !self.memory_asked => Ok(None),
-            Err(e) => Err(damaged(Error::failed(
-                format!("{} is not the memory document of diag: {e}", self.endpoint.url(path)),
-                "capture --kind heap alone",
-            ))),
-        }
-    }
-
-    fn get(&self, path: &str) -> std::result::Result<Vec<u8>, Miss> {
-        load::fetch(&self.client, &self.endpoint, path).map(|a| a.body).map_err(|e| self.miss(&e, path))
-    }
-
-    fn miss(&self, e: &FetchError, path: &str) -> Miss {
-        Miss {
-            error: e.explain(&self.endpoint, path, self.client.has_credentials(&self.endpoint)),
-            retry_after: e.retry_after(),
-            // In the middle of a series only a refused token is final: a proxy answers 404 during a restart.
-            passing: !matches!(e, FetchError::Status { status: 401 | 403, .. }),
-        }
-    }
-}
-
-fn damaged(error: Error) -> Miss {
-    Miss { error, retry_after: None, passing: true }
-}
-
-fn unnamed(profile: &Profile) -> usize {
-    profile.location_ids().filter(|&id| profile.location(id).lines.is_empty()).count()
-}
-
-/// The bytes to keep: as they came, unless there are names or a process to add.
-fn written(mut profile: Profile, process: Option<Process>, bytes: Vec<u8>, changed: bool) -> Vec<u8> {
-    let Some(process) = process else {
-        return if changed { pprof::encode_gz(&profile) } else { bytes };
-    };
-    let remark = format!("# diag.process pid={} started_unix_s={}", process.pid, process.started_unix_s);
-    profile.annotate(|meta| meta.comments.push(remark));
-    pprof::encode_gz(&profile)
 }

@@ -33,14 +33,12 @@ pub(super) fn render(
 fn head(out: &mut String, compared: &Compared, diff: &Diff, style: Style) {
     let side = |out: &mut String, what: &str, loaded: Option<&Loaded>, total: i64| {
         let Some(loaded) = loaded else { return };
-        let when = loaded.profile.meta().time_unix_ns.map(|t| format!(", taken {}", clock::readable(t)));
-        let _ = writeln!(
-            out,
-            "{what}  {}: {}{}",
-            one_line(&loaded.name),
-            units::value(total, &diff.unit),
-            when.unwrap_or_default()
-        );
+        let meta = loaded.profile.meta();
+        let over = meta.duration_ns.filter(|ns| *ns > 0 && of_time(&diff.unit));
+        let over = over.map(|ns| format!(" in {}", units::nanoseconds(ns))).unwrap_or_default();
+        let when = meta.time_unix_ns.map(|t| format!(", taken {}", clock::readable(t))).unwrap_or_default();
+        let total = units::value(total, &diff.unit);
+        let _ = writeln!(out, "{what}  {}: {total}{over}{when}", one_line(&loaded.name));
         out.push_str(&caveats(loaded));
     };
     side(out, "base", compared.loaded.first(), diff.base_total);
@@ -49,7 +47,8 @@ fn head(out: &mut String, compared: &Compared, diff: &Diff, style: Style) {
     if diff.base_total != 0 {
         let _ = write!(line, " ({})", units::percent(diff.delta_total, diff.base_total));
     }
-    if let Some(s) = diff.elapsed_s.filter(|s| *s > 0.0) {
+    // Memory grows from one capture to the next; CPU time is spent within each.
+    if let Some(s) = diff.elapsed_s.filter(|s| *s > 0.0 && !of_time(&diff.unit)) {
         let _ = write!(
             line,
             " in {}: {}",
@@ -135,6 +134,10 @@ fn rows(out: &mut String, args: &DiffArgs, diff: &Diff, style: Style) {
     }
 }
 
+fn of_time(unit: &str) -> bool {
+    unit == "nanoseconds"
+}
+
 /// Whether sampling alone explains the change.
 fn is_unsure(row: &DiffRow) -> bool {
     row.delta_low.is_some_and(|low| low <= 0) && row.delta_high.is_some_and(|high| high >= 0)
@@ -183,12 +186,13 @@ fn course(out: &mut String, trend: &Trend, limit: usize, style: Style) {
     {
         let _ = write!(out, " in {}", units::nanoseconds(last.saturating_sub(*first)));
     }
-    if let Some(rate) = trend.per_hour {
+    let rates = !of_time(&trend.unit);
+    if let Some(rate) = trend.per_hour.filter(|_| rates) {
         let _ = write!(out, ": {}", units::per_hour(rate, &trend.unit));
     }
     out.push('\n');
     let mut table = Table::new(&[
-        ("an hour", Align::Right),
+        (if rates { "an hour" } else { "" }, Align::Right),
         ("change", Align::Right),
         ("up/down", Align::Right),
         ("course", Align::Left),
@@ -197,7 +201,11 @@ fn course(out: &mut String, trend: &Trend, limit: usize, style: Style) {
     let shown = if limit == 0 { trend.rows.len() } else { limit };
     for row in trend.rows.iter().take(shown) {
         let cells = vec![
-            row.per_hour.map_or_else(|| "-".into(), |r| units::per_hour(r, &trend.unit)),
+            match row.per_hour {
+                Some(rate) if rates => units::per_hour(rate, &trend.unit),
+                None if rates => "-".to_owned(),
+                _ => String::new(),
+            },
             units::signed(row.delta, &trend.unit),
             format!("{}/{}", row.steps_up, row.steps_down),
             sparkline(&row.values),

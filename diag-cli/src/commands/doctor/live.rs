@@ -11,6 +11,7 @@ use super::finding::Findings;
 use super::profile;
 use crate::cli::SymbolArgs;
 use crate::clock;
+use crate::collect::Collect;
 use crate::http::Client;
 use crate::load;
 use crate::remote::{Remote, Status, identify};
@@ -188,7 +189,7 @@ fn environment(status: &Status, endpoint: &Endpoint, findings: &mut Findings) {
 }
 
 fn heap(client: &Client, endpoint: &Endpoint, ours: bool, symbols: &SymbolArgs, findings: &mut Findings) {
-    let path = load::profile_path(endpoint, false, false);
+    let path = load::profile_path(endpoint, &Collect::Heap, false, false);
     let started = std::time::Instant::now();
     let answer = match load::fetch(client, endpoint, &path) {
         Ok(answer) => answer,

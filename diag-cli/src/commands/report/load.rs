@@ -10,6 +10,7 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::load::{self, Loaded, Loader, spread};
 use crate::target::Target;
+use crate::view::refuse_time;
 
 /// Captures of a directory that are read, evenly spread.
 const MOST_CAPTURES: usize = 64;
@@ -41,6 +42,7 @@ impl Inputs {
             [Target::Dir(dir)] => inputs.directory(loader, dir)?,
             targets => inputs.files(loader, targets)?,
         }
+        refuse_time("report", &inputs.captures)?;
         inputs.in_order();
         inputs.of_one_process();
         if inputs.captures.len() < 2 {
@@ -135,7 +137,7 @@ impl Inputs {
             self.readings.push(reading);
         }
         let profiles: Vec<Target> = targets.iter().filter(|t| !is_waterline(t)).cloned().collect();
-        if profiles.len() > 1 {
+        if !profiles.is_empty() {
             self.captures = loader.all(&profiles)?;
         }
         Ok(())
