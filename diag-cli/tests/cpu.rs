@@ -249,6 +249,67 @@ fn commands_about_memory_say_so_in_a_line() {
     run(dir.path(), &["triage", "caps"]).fails(3, &["memory captures"]);
 }
 
+/// The findings as `severity part: what`.
+fn findings(target: &str, dir: &std::path::Path) -> (i32, String) {
+    let run = run(dir, &["doctor", target, "--format", "json"]);
+    let document: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|e| panic!("{e}: {}", run.stdout));
+    let line = |f: &Value| format!("{} {}: {}\n", f["severity"], f["part"], f["what"]).replace('"', "");
+    (run.code, document["findings"].as_array().unwrap().iter().map(line).collect())
+}
+
+#[test]
+fn the_doctor_knows_the_source() {
+    let dir = scratch();
+    let has = |text: &str, lines: &[&str]| {
+        for line in lines {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    };
+    let (code, text) = findings("base.pb.gz", dir.path());
+    assert_eq!(code, 0);
+    has(
+        &text,
+        &[
+            "ok sampling: one sample every 10.0 ms",
+            "ok cpu: sampled by thread_timers: perf_event_open is refused",
+            "ok cpu: its samples stood for 99.7 % of the CPU time",
+            "warning sampling: 100 samples",
+        ],
+    );
+    let target = |cpu: &'static str| {
+        let heap = profile(&heap(1_795_266_000, &[(&["shop::keep", "main"], 1 << 30, 2000)]));
+        Server::start(
+            move |r| {
+                if r.path == STATUS { status_document("/opt/shop", cpu) } else { heap.clone() }
+            },
+        )
+    };
+    let server = target(
+        r#"{"recording":true,"profiles_total":3,"source":"perf_cpu_clock","why":"it works","accounted":0.5,
+            "losses":{"cpu_ring_full":7}}"#,
+    );
+    has(
+        &findings(&server.host(), dir.path()).1,
+        &[
+            "ok cpu: CPU profiles are sampled by perf_cpu_clock: it works",
+            "info cpu: a CPU profile is being recorded now",
+            "info cpu: the last profile stood for 50.0 % of the CPU time",
+            "info cpu: CPU profiles so far lost 7 to cpu_ring_full",
+        ],
+    );
+    let server = target(
+        r#"{"recording":false,"source":null,"why":"CPU profiles are not available: seccomp; allow it"}"#,
+    );
+    let (code, text) = findings(&server.host(), dir.path());
+    assert_eq!(code, 0, "{text}");
+    has(&text, &["warning cpu: CPU profiles are not available: seccomp; allow it"]);
+
+    save(&dir.path().join("none.pb.gz"), &common::of_time("cpu", 1_795_266_000, &[]));
+    let (code, text) = findings("none.pb.gz", dir.path());
+    assert_eq!(code, 3);
+    has(&text, &["error samples: it has no samples"]);
+}
+
 #[test]
 fn a_target_without_cpu_profiles_says_what_to_do() {
     let server = Server::start(|r| match r.path.as_str() {
@@ -357,4 +418,7 @@ fn a_real_service() {
     wall.ok();
     let svg = std::fs::read_to_string(dir.path().join("wall.svg")).unwrap();
     assert!(svg.contains("Wall-clock time: ") && svg.contains("threads on average"), "no wall picture");
+    let (code, text) = findings(&url, dir.path());
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("CPU profiles are sampled by "), "{text}");
 }

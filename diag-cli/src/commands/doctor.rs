@@ -4,6 +4,7 @@
 //! have names. Exit code 3 when a capture would fail or be empty, else 0.
 
 mod binary;
+mod cpu;
 mod finding;
 mod live;
 mod profile;

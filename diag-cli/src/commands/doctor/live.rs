@@ -7,6 +7,7 @@ use diag::profile::units;
 use serde_json::Value;
 
 use super::binary::contains;
+use super::cpu;
 use super::finding::Findings;
 use super::profile;
 use crate::cli::SymbolArgs;
@@ -42,12 +43,13 @@ pub(super) fn examine(client: &Client, endpoint: &Endpoint, symbols: &SymbolArgs
         about(status, endpoint, findings);
         problems(status, findings);
         collector(status, findings);
+        cpu::sampler(status, findings);
         environment(status, endpoint, findings);
     }
     heap(client, endpoint, status.is_some(), symbols, findings);
 }
 
-fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
     value.pointer(pointer).and_then(Value::as_str).filter(|s| !s.is_empty())
 }
 

@@ -4,11 +4,13 @@ use diag::profile::detect::Format;
 use diag::profile::frames::is_allocator;
 use diag::profile::{LabelValue, Profile, units};
 
+use super::cpu;
 use super::finding::Findings;
 use crate::captures::Capture;
 use crate::cli::SymbolArgs;
 use crate::clock;
 use crate::symbols::{Symbols, unresolved};
+use crate::view::is_of_time;
 
 /// Below this, percentages of single functions are noise.
 const FEW_SAMPLES: f64 = 200.0;
@@ -37,6 +39,9 @@ pub(super) fn examine(profile: &Profile, format: Format, findings: &mut Findings
         );
     }
     samples(profile, findings);
+    if is_of_time(profile) {
+        return cpu::examine(profile, findings);
+    }
     losses(profile, findings);
     leaf(profile, findings);
 }
@@ -46,11 +51,12 @@ fn samples(profile: &Profile, findings: &mut Findings) {
     let Some(value_type) = profile.sample_types().get(index) else { return };
     let total = profile.total(index);
     if profile.sample_count() == 0 {
-        findings.error(
-            "samples",
-            "it has no samples",
-            "was the profiler on, and did the program allocate? `diag-cli doctor host:port` asks a live process",
-        );
+        let next = if is_of_time(profile) {
+            "the process computed nothing while it was recorded: record under load"
+        } else {
+            "was the profiler on, and did the program allocate? `diag-cli doctor host:port` asks a live process"
+        };
+        findings.error("samples", "it has no samples", next);
         return;
     }
     if profile.samples().all(|s| s.values.get(index).is_none_or(|v| *v == 0)) {
