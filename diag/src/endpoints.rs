@@ -12,7 +12,7 @@ pub const PPROF_PROFILE: &str = "/debug/pprof/profile";
 pub const PPROF_CMDLINE: &str = "/debug/pprof/cmdline";
 /// Names of addresses, as pprof's symbolz protocol asks.
 pub const PPROF_SYMBOL: &str = "/debug/pprof/symbol";
-/// Browser UI.
+/// Browser UI: a page that works behind any path prefix; what it is made of lies below `ui/`.
 pub const UI: &str = "/debug/diag/";
 /// What runs, what does not, and why; JSON.
 pub const API_STATUS: &str = "/debug/diag/api/v1/status";
@@ -20,6 +20,19 @@ pub const API_STATUS: &str = "/debug/diag/api/v1/status";
 pub const API_MEMORY: &str = "/debug/diag/api/v1/memory";
 /// The leak verdict; JSON (`diag.leaks/1`), or text with `format=text`. `watch=60` watches for so many seconds first.
 pub const API_LEAKS: &str = "/debug/diag/api/v1/leaks";
+/// The waterline of the last hour (`diag.history/1`): columns of readings, a number or null each. `since=UNIX_MS` gives later ones
+/// only.
+pub const API_HISTORY: &str = "/debug/diag/api/v1/history";
+/// Live bytes of code over time (`diag.courses/1`): `site=` as the verdict names it, several times.
+pub const API_COURSES: &str = "/debug/diag/api/v1/courses";
+/// A profile as it is looked at: `of=live`, `of=kept:ID` or `of=file:NAME`, against `base=` likewise, with `type=`, `label=key=value`,
+/// `focus=REGEX`, `group=LABEL`; as `format=json` (`diag.view/1`), `svg`, `html` or `pprof`.
+pub const API_VIEW: &str = "/debug/diag/api/v1/view";
+/// Profiles kept in memory to be looked at and compared (`diag.kept/1`); a POST keeps one more: `kind=heap`, or `kind=cpu` with
+/// `seconds=`, `hz=` and `mode=`.
+pub const API_KEPT: &str = "/debug/diag/api/v1/kept";
+/// The files of the capture directory (`diag.captures/1`); `/NAME` below it is the file.
+pub const API_CAPTURES: &str = "/debug/diag/api/v1/captures";
 /// A flame graph of the process; SVG.
 pub const API_FLAMEGRAPH: &str = "/debug/diag/api/v1/flamegraph";
 /// Where resident memory is and what grows within `seconds=` (default 5); JSON, or a table with `format=text`.

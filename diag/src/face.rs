@@ -133,6 +133,16 @@ impl Diag {
         waterline(&self.inner.heap)
     }
 
+    /// The waterline of the last hour, every 5 s: the readings taken after `unix_ms`. Empty when the diagnostics are disabled.
+    #[cfg(feature = "memory")]
+    pub fn memory_history(&self, unix_ms: u64) -> crate::MemoryHistory {
+        let _unprofiled = crate::Unprofiled::begin();
+        match &self.inner.worker {
+            Some(worker) => worker.course().since(unix_ms),
+            None => crate::course::Course::new().since(unix_ms),
+        }
+    }
+
     /// The waterline with the mappings beside it: what [`judge`](crate::memory::triage::judge) compares. Walks the page tables.
     #[cfg(feature = "memory")]
     pub fn survey(&self) -> crate::memory::triage::Survey {
@@ -176,6 +186,10 @@ impl Diag {
     fn stats_with_history(&self, heap: &Heap) -> HeapStats {
         let mut stats = heap.stats();
         stats.memory_bytes += self.history().map_or(0, History::memory_bytes);
+        #[cfg(feature = "memory")]
+        if let Some(worker) = &self.inner.worker {
+            stats.memory_bytes += worker.course().memory_bytes();
+        }
         stats
     }
 

@@ -3,6 +3,7 @@
 //! The diagnostics' own thread keeps a history from the start of the process on ([`History`]), so that a question is answered
 //! at once: of the whole past, and finer of the last minutes. A [`LeakWatch`] is a finer look at a stretch of time that begins when it is made.
 
+mod courses;
 mod history;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use crate::heap::{Heap, HeapError};
 use crate::leak::{self, Report, Stacks};
 use crate::profile::cohorts::Cohorts;
 use crate::profile::{LabelValue, Profile, StackId};
+pub use courses::{Course, Courses};
 pub(crate) use history::History;
 
 /// Censuses of a watch.

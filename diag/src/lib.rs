@@ -56,6 +56,8 @@ mod code;
 mod config;
 #[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux")))]
 mod context;
+#[cfg(all(feature = "heap", feature = "memory"))]
+mod course;
 #[cfg(feature = "cpu")]
 pub mod cpu;
 #[cfg(feature = "heap")]
@@ -91,6 +93,8 @@ pub use config::{Config, Problem};
 pub use context::SpanLayer;
 #[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux")))]
 pub use context::{Labelled, Labels};
+#[cfg(all(feature = "heap", feature = "memory"))]
+pub use course::MemoryHistory;
 #[cfg(feature = "heap")]
 pub use declared::{Declaration, GaugeReading, declare_cap, gauge};
 #[cfg(feature = "heap")]
@@ -98,7 +102,7 @@ pub use face::{Builder, Diag, Error, Status};
 #[cfg(feature = "heap")]
 pub use leak_check::{LeakCheck, LeakFound, LeakedSite};
 #[cfg(feature = "heap")]
-pub use leaks::{LeakOptions, LeakWatch};
+pub use leaks::{Course, Courses, LeakOptions, LeakWatch};
 #[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux")))]
 pub use sys::thread::Unprofiled;
 #[cfg(feature = "tower")]

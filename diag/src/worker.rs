@@ -1,5 +1,5 @@
-//! The diagnostics' own thread: looks for newly loaded files once a second, takes the censuses for leak verdicts, and
-//! writes captures: at once, after 1, 3, 7
+//! The diagnostics' own thread: looks for newly loaded files once a second, takes the censuses for leak verdicts, reads the
+//! waterline every few seconds, and writes captures: at once, after 1, 3, 7
 //! seconds and so on until the time that was set is reached, and then as often as was set.
 //!
 //! A capture is two files, `heap-<time>-<pid>.pb.gz` (pprof with ages) and `memory-<time>-<pid>.json` (the waterline). Each
@@ -50,6 +50,8 @@ struct Shared {
     changed: Condvar,
     heap: Result<Heap, HeapError>,
     history: Option<Arc<History>>,
+    #[cfg(feature = "memory")]
+    course: crate::course::Course,
     config: Config,
 }
 
@@ -78,6 +80,8 @@ impl Worker {
             changed: Condvar::new(),
             heap,
             history,
+            #[cfg(feature = "memory")]
+            course: crate::course::Course::new(),
             config: config.clone(),
         });
         let of_thread = Arc::clone(&shared);
@@ -99,6 +103,12 @@ impl Worker {
     /// Counters, where a directory is set.
     pub(crate) fn capture_stats(&self) -> Option<CaptureStats> {
         self.shared.lock().captures.clone()
+    }
+
+    /// The course of the waterline.
+    #[cfg(feature = "memory")]
+    pub(crate) fn course(&self) -> &crate::course::Course {
+        &self.shared.course
     }
 
     /// Writes a capture on the calling thread.
@@ -150,6 +160,8 @@ impl Shared {
                 next_capture = (next_capture + wait).max(Instant::now());
                 wait = (wait * 2).min(self.config.capture_every);
             }
+            #[cfg(feature = "memory")]
+            self.course.tick(&self.heap);
             if let Ok(heap) = &self.heap {
                 heap.refresh_modules();
                 if let Some(history) = &self.history {

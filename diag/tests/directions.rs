@@ -37,6 +37,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["sys"]),
     // The face of the crate and what runs beneath it may use all.
     ("face", &["*"]),
+    ("course", &["*"]),
     ("leaks", &["*"]),
     ("leak_check", &["*"]),
     ("worker", &["*"]),

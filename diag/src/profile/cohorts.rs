@@ -192,6 +192,11 @@ impl Cohorts {
 
     /// Sampled bytes that were alive at a census, of all cells that were over by then.
     pub fn alive_bytes_at(&self, census: usize) -> f64 {
+        self.rows.values().map(|row| self.alive_bytes_of(row, census)).sum()
+    }
+
+    /// The same of one stack.
+    pub fn alive_bytes_of(&self, row: &Row, census: usize) -> f64 {
         let Some(at_ns) = self.censuses.get(census).map(|c| c.at_ns) else { return 0.0 };
         let known = |c: &&Cohort| c.born_ns.saturating_add(self.resolution_ns) <= at_ns;
         let alive = |c: &Cohort| {
@@ -203,7 +208,7 @@ impl Cohorts {
                 .sum::<f32>();
             f64::from(c.alive.bytes + died)
         };
-        self.rows.values().flat_map(|row| &row.cohorts).filter(known).map(alive).sum()
+        row.cohorts.iter().filter(known).map(alive).sum()
     }
 
     /// Whether a stack has a row.

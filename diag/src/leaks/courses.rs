@@ -1,0 +1,105 @@
+//! How the live memory of some code went, from the censuses kept for verdicts: what a suspect's card draws.
+
+use serde::Serialize;
+
+use super::{no_ages, stacks_by_number};
+use crate::face::Diag;
+use crate::heap::HeapError;
+use crate::profile::frames::{FrameClasses, leaf_first, name};
+use crate::profile::{Profile, StackId};
+use crate::sys::clock;
+
+/// More sites than a page shows.
+const MOST_SITES: usize = 40;
+
+/// Live bytes over time, as `diag.courses/1`.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Courses {
+    /// `diag.courses/1`.
+    pub schema: &'static str,
+    /// When each census was taken, unix milliseconds, oldest first.
+    pub taken_unix_ms: Vec<u64>,
+    /// What was asked for, in that order.
+    pub sites: Vec<Course>,
+}
+
+/// Live bytes of one site.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Course {
+    /// As a verdict names it.
+    pub site: String,
+    /// At each census, an estimate. What is younger than a cell of the census' grid is not in it.
+    pub live_bytes: Vec<u64>,
+}
+
+impl Diag {
+    /// The live bytes of sites at each census since the process started. A site is the first function of the user's own code in
+    /// a stack, or, if there is none of that name, any function in it: so verdicts name their suspects. At most 40 sites.
+    ///
+    /// Names all stacks followed: tens of milliseconds.
+    ///
+    /// # Errors
+    /// As [`leaks`](Self::leaks).
+    pub fn leak_courses(&self, sites: &[String]) -> Result<Courses, HeapError> {
+        let _unprofiled = crate::Unprofiled::begin();
+        let heap = *self.heap()?;
+        let mut cohorts = self.history().ok_or_else(no_ages)?.whole();
+        heap.census(&mut cohorts, crate::work::total());
+        let now = (heap.now_ns().unwrap_or(0), clock::unix_ns());
+        let profile = heap.stacks_where(|stack| cohorts.contains(stack))?;
+        #[cfg(feature = "symbols")]
+        let profile = self.symbolize(&profile)?;
+        let stacks = stacks_by_number(&profile);
+        let sites = sites.get(..MOST_SITES).unwrap_or(sites);
+        let course = |(site, chosen): (&String, Vec<u32>)| {
+            let rows: Vec<_> = cohorts.rows().filter(|(key, _)| chosen.contains(key)).collect();
+            let at = |census| rows.iter().map(|(_, row)| cohorts.alive_bytes_of(row, census)).sum::<f64>();
+            let live_bytes = (0..cohorts.censuses().len()).map(|census| at(census) as u64).collect();
+            Course { site: site.clone(), live_bytes }
+        };
+        let known: Vec<(u32, StackId)> = stacks.into_iter().collect();
+        let sites = sites.iter().zip(rows_of(&profile, &known, sites)).map(course).collect();
+        let unix_ms = |at_ns: i64| {
+            let ago_ns = u64::try_from(now.0.saturating_sub(at_ns)).unwrap_or(0);
+            now.1.saturating_sub(ago_ns) / 1_000_000
+        };
+        let taken_unix_ms = cohorts.censuses().iter().map(|c| unix_ms(c.at_ns)).collect();
+        Ok(Courses { schema: "diag.courses/1", taken_unix_ms, sites })
+    }
+}
+
+/// The rows that belong to each site.
+fn rows_of(profile: &Profile, stacks: &[(u32, StackId)], sites: &[String]) -> Vec<Vec<u32>> {
+    let classes = FrameClasses::new(profile);
+    let mut first: Vec<Vec<u32>> = vec![Vec::new(); sites.len()];
+    let mut any = first.clone();
+    for (row, stack) in stacks {
+        let own = classes.site(profile, *stack).map(|at| name(profile, at));
+        let names: Vec<String> = leaf_first(profile, *stack).map(|at| name(profile, at)).collect();
+        for ((site, first), any) in sites.iter().zip(&mut first).zip(&mut any) {
+            if own.as_ref() == Some(site) {
+                first.push(*row);
+            } else if names.contains(site) {
+                any.push(*row);
+            }
+        }
+    }
+    first.into_iter().zip(any).map(|(first, any)| if first.is_empty() { any } else { first }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::folded;
+
+    #[test]
+    fn a_site_is_the_first_own_function_and_else_any() {
+        let profile = folded::parse(b"app::main;app::fill;app::keep 1\napp::main;app::fill 1\n").unwrap();
+        let stacks: Vec<(u32, StackId)> =
+            profile.samples().zip(7..).map(|(sample, row)| (row, sample.stack)).collect();
+        let rows = |site: &str| rows_of(&profile, &stacks, &[site.to_owned()]).remove(0).len();
+        assert_eq!((rows("app::keep"), rows("app::fill"), rows("app::main"), rows("app::no")), (1, 1, 2, 0));
+    }
+}
