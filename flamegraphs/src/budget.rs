@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use crate::tree::{Amounts, Tree};
 
 /// What a drawn frame stands for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Kind {
     /// Everything.
     All,

@@ -3,7 +3,7 @@
 //! Pure: a [`Profile`] goes in, a text comes out; no clock, no IO, no network reference in
 //! the output. The steps, one module each: `tree` folds samples into a call tree, `budget` keeps the heaviest frames
 //! and sums up the rest, `svg` lets inferno lay them out and then puts names, values and colours on the result,
-//! `html` wraps it into a page.
+//! `html` wraps it into a page, `data` gives it to a viewer that draws for itself.
 //!
 //! Widths are proportional to values, in the sample type's unit. Nothing vanishes silently: frames beyond the budget
 //! and the middle of over-deep stacks become frames that say so, and the profile's losses stand in the caption.
@@ -24,6 +24,7 @@
 
 mod budget;
 mod caption;
+mod data;
 mod error;
 mod hover;
 mod html;
@@ -38,6 +39,7 @@ mod time;
 mod tree;
 mod units;
 
+pub use data::{Columns, Flame, Kinds, Swatch};
 pub use error::Error;
 pub use options::{Colors, DiffWidth, Direction, Options, RuntimeFrames, StackOrder};
 
@@ -83,6 +85,19 @@ pub fn render_diff_html(base: &Profile, new: &Profile, options: &Options) -> Res
     difference(base, new, options)?.html(options)
 }
 
+/// A flame graph as data, for a viewer that draws it itself. With a base it is a difference, as [`render_diff_svg`] draws it.
+///
+/// # Errors
+/// As [`render_diff_svg`].
+pub fn flame(base: Option<&Profile>, new: &Profile, options: &Options) -> Result<Flame, Error> {
+    let picture = match base {
+        Some(base) => difference(base, new, options)?,
+        None => single(new, options)?,
+    };
+    let taken = [base.and_then(|p| p.meta().time_unix_ns), new.meta().time_unix_ns];
+    Ok(picture.data(taken, options))
+}
+
 /// What is to be drawn, before a format is chosen.
 struct Picture {
     tree: Tree,
@@ -112,6 +127,12 @@ impl Picture {
             ),
             None => Ok(html::message(&self.caption, options)),
         }
+    }
+
+    fn data(self, taken: [Option<i64>; 2], options: &Options) -> Flame {
+        let frames = self.layout(options).unwrap_or_default();
+        let caption = self.caption.drawn(&self.tree, &frames, options.colors);
+        data::flame(&self.tree, &frames, caption, taken, options)
     }
 
     /// `None` when there is nothing to draw.
