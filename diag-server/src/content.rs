@@ -29,11 +29,16 @@ pub(crate) fn answer(content_type: &'static str, body: impl Into<Body>) -> Respo
     response
 }
 
-/// A profile as a download: gzipped protobuf.
-pub(crate) fn profile(file_name: &'static str, bytes: Vec<u8>) -> Response {
-    let mut response = answer(PROFILE, bytes);
+/// Something to be saved to a file.
+pub(crate) fn attachment(file_name: &str, content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = answer(content_type, body);
     if let Ok(value) = HeaderValue::try_from(format!("attachment; filename=\"{file_name}\"")) {
         response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
     }
     response
+}
+
+/// A profile as a download: gzipped protobuf.
+pub(crate) fn profile(file_name: &'static str, bytes: Vec<u8>) -> Response {
+    attachment(file_name, PROFILE, bytes)
 }

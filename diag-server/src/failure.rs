@@ -30,6 +30,11 @@ impl Failure {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, text)
     }
 
+    #[cfg(test)]
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// Too much is asked at once.
     pub(crate) fn busy(text: impl Into<String>, retry_after_s: u32) -> Self {
         Self { retry_after_s: Some(retry_after_s), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }

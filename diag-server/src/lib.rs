@@ -37,12 +37,14 @@
 //! Nothing is printed or logged.
 
 mod api;
+mod captures;
 mod collect;
 mod content;
 mod cpu;
 mod failure;
 mod guard;
 mod home;
+mod kept;
 mod limits;
 mod listener;
 mod metrics;
@@ -54,6 +56,7 @@ mod stall;
 #[cfg(test)]
 mod testing;
 mod token;
+mod ui;
 
 pub use listener::{Error, Server, serve};
 pub use options::{Options, router, router_with};

@@ -10,6 +10,7 @@ use diag::Diag;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::failure::Failure;
+use crate::kept::Kept;
 
 /// Snapshots, symbols and drawings at once. More would fight over the processor that the host needs.
 const HEAVY: usize = 1;
@@ -81,6 +82,7 @@ impl Limits {
 pub(crate) struct Shared {
     pub(crate) diag: Diag,
     pub(crate) limits: Limits,
+    pub(crate) kept: Kept,
 }
 
 impl Shared {

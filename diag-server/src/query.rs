@@ -24,6 +24,11 @@ impl Query {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
+    /// All values of a parameter.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
     /// `1`, `true` or nothing after the name; `0` or `false`.
     pub(crate) fn flag(&self, name: &str, default: bool) -> Result<bool, Failure> {
         match self.get(name) {

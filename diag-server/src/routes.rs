@@ -11,9 +11,10 @@ use diag::{Diag, endpoints};
 
 use crate::failure::Failure;
 use crate::guard::{Access, guard};
+use crate::kept::Kept;
 use crate::limits::{Limits, Shared};
 use crate::options::Options;
-use crate::{api, home, metrics, pprof};
+use crate::{api, home, metrics, pprof, ui};
 
 type Routes = MethodRouter<Arc<Shared>>;
 
@@ -23,7 +24,7 @@ pub(crate) fn build<S: Clone + Send + Sync + 'static>(
     access: Access,
     options: &Options,
 ) -> Router<S> {
-    let shared = Arc::new(Shared { diag: diag.clone(), limits: Limits::new() });
+    let shared = Arc::new(Shared { diag: diag.clone(), limits: Limits::new(), kept: Kept::default() });
     let mut router: Router<Arc<Shared>> = Router::new();
     let mut add = |path: &str, methods: Routes| {
         router = std::mem::take(&mut router).route(path, methods.fallback(wrong_method));
@@ -43,7 +44,14 @@ pub(crate) fn build<S: Clone + Send + Sync + 'static>(
     add(endpoints::API_FLAMEGRAPH, get(api::flamegraph));
     add(endpoints::API_TRIAGE, get(api::triage));
     add(endpoints::API_PURGE, post(api::purge));
-    add(endpoints::UI, get(home::page));
+    add(endpoints::API_HISTORY, get(api::history));
+    add(endpoints::API_COURSES, get(api::courses));
+    add(endpoints::API_VIEW, get(api::view));
+    add(endpoints::API_KEPT, get(api::kept).merge(post(api::keep)));
+    add(endpoints::API_CAPTURES, get(api::captures));
+    add(&format!("{}/{{name}}", endpoints::API_CAPTURES), get(api::capture));
+    add(endpoints::UI, get(ui::page));
+    add(&format!("{}ui/{{file}}", endpoints::UI), get(ui::file));
     add(metrics::SECOND_PATH, get(metrics::text));
     if options.metrics {
         add(metrics::PATH, get(metrics::text));

@@ -65,16 +65,88 @@ async fn pages_link_only_to_what_is_there() {
         let links: Vec<&str> =
             answer.body.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         assert!(links.len() >= 6, "{links:?}");
-        for link in links {
-            let path = link.split('?').next().unwrap();
-            let answer = call(Access::Loopback, request("DELETE", path)).await;
+        for link in links.into_iter().filter(|link| !link.starts_with('#')) {
+            let path = resolved(page, link.split('?').next().unwrap());
+            let answer = call(Access::Loopback, request("DELETE", &path)).await;
             assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{link} is no route");
         }
     }
-    for (from, to) in [("/debug/pprof", "/debug/pprof/"), ("/debug/diag", "/debug/diag/")] {
+    // Relative, for a path prefix that the browser knows and the process does not.
+    for (from, to) in [("/debug/pprof", "pprof/"), ("/debug/diag", "diag/")] {
         let answer = call(Access::Loopback, request("GET", from)).await;
         assert_eq!((answer.status, answer.header("location")), (StatusCode::PERMANENT_REDIRECT, to));
     }
+}
+
+/// Where a link of a page leads.
+fn resolved(page: &str, link: &str) -> String {
+    if link.starts_with('/') {
+        return link.to_owned();
+    }
+    match link.strip_prefix("../") {
+        Some(rest) => format!("/debug/{rest}"),
+        None => format!("{page}{link}"),
+    }
+}
+
+#[tokio::test]
+async fn the_ui_is_made_of_its_own_files_only() {
+    let page = get_ok(endpoints::UI).await;
+    assert!(page.header("content-security-policy").contains("script-src 'self'"));
+    let mut wanted: Vec<String> = page.body.split("\"ui/").skip(1).map(upto_quote).collect();
+    let mut seen = Vec::new();
+    while let Some(name) = wanted.pop() {
+        if seen.contains(&name) {
+            continue;
+        }
+        let file = get_ok(&format!("{}ui/{name}", endpoints::UI)).await;
+        assert!(file.header("content-security-policy").contains("default-src 'none'"), "{name}");
+        assert!(
+            !file.body.contains("http://") || name == "icon.svg" || name == "dom.js",
+            "{name} names another place"
+        );
+        assert!(!file.body.contains("innerHTML") && !file.body.contains("eval("), "{name}");
+        assert!(file.body.lines().count() <= 300, "{name} is long");
+        wanted.extend(file.body.split("from \"./").skip(1).map(upto_quote));
+        seen.push(name);
+    }
+    assert!(seen.len() > 15, "{seen:?}");
+    assert!(!page.body.contains("<script>") && !page.body.contains("style="), "nothing inline");
+    refused(request("GET", "/debug/diag/ui/../../pprof/heap"), StatusCode::NOT_FOUND).await;
+    refused(request("GET", "/debug/diag/ui/nothing.js"), StatusCode::NOT_FOUND).await;
+}
+
+fn upto_quote(rest: &str) -> String {
+    rest.split('"').next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn the_data_of_the_ui() {
+    let json = |answer: &Answer| serde_json::from_str::<serde_json::Value>(&answer.body).unwrap();
+    let history = json(&get_ok(endpoints::API_HISTORY).await);
+    assert_eq!((&history["schema"], &history["every_s"]), (&"diag.history/1".into(), &5.0.into()));
+    let times = history["taken_unix_ms"].as_array().unwrap();
+    assert!(history["columns"]["rss_bytes"].as_array().unwrap().len() == times.len());
+    let later = json(&get_ok(&format!("{}?since=9999999999999", endpoints::API_HISTORY)).await);
+    assert_eq!(later["taken_unix_ms"].as_array().unwrap().len(), 0);
+    assert_eq!(json(&get_ok(endpoints::API_CAPTURES).await)["dir"], serde_json::Value::Null);
+    assert_eq!(json(&get_ok(endpoints::API_KEPT).await)["schema"], "diag.kept/1");
+    let text =
+        refused(request("GET", "/debug/diag/api/v1/captures/..%2f..%2fetc%2fpasswd"), StatusCode::NOT_FOUND)
+            .await;
+    assert!(text.contains("DIAG_CAPTURE_DIR"), "{text}");
+    for bad in
+        ["of=everything", "of=kept:x", "base=10", "order=up", "runtime=x", "format=png", "focus=(", "label=x"]
+    {
+        refused(request("GET", &format!("{}?{bad}", endpoints::API_VIEW)), StatusCode::BAD_REQUEST).await;
+    }
+    refused(request("GET", &format!("{}?of=kept:99", endpoints::API_VIEW)), StatusCode::NOT_FOUND).await;
+    // This test program has another allocator.
+    refused(request("GET", endpoints::API_VIEW), StatusCode::SERVICE_UNAVAILABLE).await;
+    refused(request("POST", &format!("{}?kind=heap", endpoints::API_KEPT)), StatusCode::SERVICE_UNAVAILABLE)
+        .await;
+    refused(request("POST", &format!("{}?kind=tasks", endpoints::API_KEPT)), StatusCode::BAD_REQUEST).await;
+    refused(request("GET", endpoints::API_COURSES), StatusCode::BAD_REQUEST).await;
 }
 
 #[tokio::test]
@@ -272,6 +344,13 @@ async fn every_route_wants_the_token() {
         endpoints::API_STATUS,
         endpoints::API_MEMORY,
         endpoints::API_FLAMEGRAPH,
+        endpoints::API_HISTORY,
+        endpoints::API_COURSES,
+        endpoints::API_VIEW,
+        endpoints::API_KEPT,
+        endpoints::API_CAPTURES,
+        "/debug/diag/api/v1/captures/heap-1.pb.gz",
+        "/debug/diag/ui/app.js",
         endpoints::UI,
         "/metrics",
         "/debug/diag/metrics",
@@ -320,7 +399,7 @@ async fn it_merges_into_a_service_of_its_own() {
 
 #[tokio::test]
 async fn a_full_queue_is_refused_with_a_time_to_come_back() {
-    let shared = Arc::new(Shared { diag: diag().clone(), limits: Limits::new() });
+    let shared = Arc::new(Shared { diag: diag().clone(), limits: Limits::new(), kept: Kept::default() });
     let (release, wait) = std::sync::mpsc::channel::<()>();
     let wait = Arc::new(std::sync::Mutex::new(wait));
     // One works, eight wait: each is polled once, which takes its place.

@@ -10,7 +10,7 @@ use axum::response::Response;
 use diag::LeakOptions;
 use diag::heap::HeapError;
 
-use super::{Shape, address};
+use super::{Shape, address, json};
 use crate::failure::Failure;
 use crate::limits::Shared;
 use crate::query::Query;
@@ -60,6 +60,16 @@ async fn watch(
             .await?;
     }
     shared.heavy(move |_| watch.report(&options).map_err(unavailable)).await
+}
+
+/// How the live memory of some sites went.
+pub(crate) async fn courses(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Response, Failure> {
+    let query = Query::of(&uri)?;
+    let sites: Vec<String> = query.all("site").map(str::to_owned).collect();
+    if sites.is_empty() {
+        return Err(Failure::bad_request("name at least one site=, as /debug/diag/api/v1/leaks does"));
+    }
+    shared.heavy(move |diag| json(&diag.leak_courses(&sites).map_err(unavailable)?)).await
 }
 
 fn unavailable(error: HeapError) -> Failure {

@@ -1,21 +1,27 @@
 //! `/debug/diag/api/v1/`.
 
 mod flamegraph;
+mod kept;
+mod labels;
 mod leaks;
 mod triage;
+mod view;
 
 use std::fmt::Display;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use serde::Serialize;
 
 pub(crate) use flamegraph::flamegraph;
-pub(crate) use leaks::leaks;
+pub(crate) use kept::{keep, kept};
+pub(crate) use leaks::{courses, leaks};
 pub(crate) use triage::{purge, triage};
+pub(crate) use view::view;
 
+use crate::captures;
 use crate::content;
 use crate::failure::Failure;
 use crate::limits::Shared;
@@ -30,6 +36,30 @@ pub(crate) async fn status(State(shared): State<Arc<Shared>>) -> Result<Response
 pub(crate) async fn memory(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Response, Failure> {
     let shape = Shape::of(&Query::of(&uri)?)?;
     shared.light(move |diag| shape.answer(&diag.memory())).await
+}
+
+/// The waterline of the last hour; `since=UNIX_MS` leaves out what was read before.
+pub(crate) async fn history(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Response, Failure> {
+    let since = Query::of(&uri)?.number("since")?.unwrap_or(0);
+    shared.light(move |diag| json(&diag.memory_history(since))).await
+}
+
+/// The files of the capture directory.
+pub(crate) async fn captures(State(shared): State<Arc<Shared>>) -> Result<Response, Failure> {
+    shared.light(|diag| json(&captures::list(diag.config())?)).await
+}
+
+/// One of them.
+pub(crate) async fn capture(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+) -> Result<Response, Failure> {
+    let kind = if name.ends_with(".json") { content::JSON } else { content::PROFILE };
+    shared
+        .light(move |diag| {
+            captures::read(diag.config(), &name).map(|bytes| content::attachment(&name, kind, bytes))
+        })
+        .await
 }
 
 /// `format=json|text`.

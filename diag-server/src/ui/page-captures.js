@@ -1,0 +1,104 @@
+// The files of the capture directory: what the service saved by itself. Open, compare, download.
+
+import { address, get } from "./api.js";
+import { h, problem, select, table, waiting } from "./dom.js";
+import { ProfileView } from "./profile.js";
+import { go, link, read } from "./route.js";
+import { bytes, count, moment } from "./units.js";
+
+export const title = "Captures";
+
+/** Rows at first; a directory may have thousands. */
+const FEW = 30;
+
+export function show(body, parameters, signal) {
+  const list = h("div");
+  const text = h("div");
+  const view = new ProfileView({ page: "captures", signal, front: (data) => front(data) });
+  body.append(list, text, view.element);
+  let found = null;
+  let all = false;
+
+  function front(data) {
+    const same = profiles().filter((c) => `file:${c.name}` !== view.chosen.of);
+    const options = [["", "nothing"], ...same.map((c) => [`file:${c.name}`, `${moment(c.modified_unix_ms)}, ${c.kind}`])];
+    if ((view.chosen.of ?? "").startsWith("file:heap")) options.push(["live", "the process now"]);
+    return [
+      h("p", {}, h("b", {}, (view.chosen.of ?? "").replace(/^file:/, ""))),
+      select("Shown", (data?.types ?? []).map((t) => [t, t.replaceAll("_", " ")]), data?.type ?? "", (type) => view.choose({ type })),
+      select("Compare with", options, view.chosen.base ?? "", (base) => view.choose({ base })),
+    ];
+  }
+
+  function profiles() {
+    return (found?.captures ?? []).filter((c) => c.name.endsWith(".pb.gz"));
+  }
+
+  async function refresh() {
+    list.replaceChildren(waiting("Reading the directory."));
+    try {
+      found = await get("captures", {}, signal);
+      draw();
+      if (view.data) view.controls();
+    } catch (error) {
+      if (!signal.aborted) list.replaceChildren(problem(error, refresh));
+    }
+  }
+
+  function draw() {
+    if (!found.dir) {
+      list.replaceChildren(h("p", {}, "No capture directory is set. With ", h("code", {}, "DIAG_CAPTURE_DIR=dir"),
+        " the service saves its heap and its memory there every few seconds, and ", h("code", {}, "diag-cli leaks dir"), " judges them when it is gone."));
+      return;
+    }
+    const shown = found.captures.slice(0, all ? undefined : FEW);
+    const chosen = read(new URLSearchParams(location.hash.split("?")[1] ?? ""));
+    list.replaceChildren(
+      h("p", { class: "soft" }, `${count(found.captures.length)} files in `, h("code", {}, found.dir),
+        found.left_out ? `, the newest; ${count(found.left_out)} older ones are not listed` : "", ". Times are UTC."),
+      h("div", { class: "bar" },
+        h("button", { type: "button", onclick: refresh }, "Look again"),
+        h("button", { type: "button", disabled: profiles().filter((c) => c.kind === "heap").length < 2, onclick: span }, "Compare the first heap with the last")),
+      table(["saved", "kind", "n:size", "file", "", ""], shown.map((c) => [
+        c.modified_unix_ms === null ? "-" : moment(c.modified_unix_ms), c.kind, bytes(c.bytes), h("code", {}, c.name), opening(c, chosen),
+        h("a", { href: address(`api/v1/captures/${encodeURIComponent(c.name)}`), download: c.name }, "download")])),
+      shown.length < found.captures.length ? h("button", { type: "button", onclick: () => { all = true; draw(); } }, `Show all ${count(found.captures.length)}`) : "");
+  }
+
+  function opening(c, { of }) {
+    if (c.name.endsWith(".json")) return h("a", { href: link("captures", { show: c.name }) }, "open");
+    if (!c.name.endsWith(".pb.gz")) return "";
+    const open = h("a", { href: link("captures", { of: `file:${c.name}` }) }, "open");
+    if (!of || of === `file:${c.name}`) return open;
+    return [open, " ", h("a", { href: link("captures", { of, base: `file:${c.name}` }), title: "Compare the open one with this" }, "compare")];
+  }
+
+  function span() {
+    const heaps = profiles().filter((c) => c.kind === "heap");
+    go("captures", { of: `file:${heaps[0].name}`, base: `file:${heaps.at(-1).name}` });
+  }
+
+  async function open(name) {
+    text.replaceChildren(waiting(`Reading ${name}.`));
+    try {
+      const content = await (await fetch(address(`api/v1/captures/${encodeURIComponent(name)}`), { signal })).json();
+      text.replaceChildren(h("h2", {}, name), h("pre", {}, JSON.stringify(content, null, 2)));
+      text.scrollIntoView();
+    } catch (error) {
+      if (!signal.aborted) text.replaceChildren(problem(error));
+    }
+  }
+
+  function update(next) {
+    const chosen = read(next);
+    view.element.hidden = !chosen.of;
+    text.replaceChildren();
+    if (chosen.show) open(chosen.show);
+    if (chosen.of) view.show(chosen);
+    if (found) draw();
+  }
+
+  refresh();
+  update(parameters);
+  return update;
+}
