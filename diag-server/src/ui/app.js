@@ -26,7 +26,6 @@ function place() {
 }
 
 function show() {
-  if (location.hash === "#main") return;
   const { name, parameters } = place();
   if (current?.name === name && current.update) {
     current.update(parameters);
@@ -78,6 +77,11 @@ async function follow() {
   });
 }
 
+document.querySelector(".skip").addEventListener("click", (event) => {
+  // The address belongs to the pages.
+  event.preventDefault();
+  main.focus();
+});
 window.addEventListener("hashchange", show);
 show();
 follow();

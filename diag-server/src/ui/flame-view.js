@@ -54,6 +54,7 @@ export class FlameView {
     this.hovered = -1;
     this.whole.disabled = this.zoom === 0;
     this.find(false);
+    this.tell(this.chosen);
     this.list();
     this.drawing.later();
   }
@@ -70,7 +71,7 @@ export class FlameView {
     const found = this.flame.search(pattern);
     if (found) {
       this.matched.textContent = found.count === 0 ? "no match"
-        : `${count(found.count)} frames, ${share(found.width, this.flame.total)}`;
+        : `${count(found.count)} ${found.count === 1 ? "frame" : "frames"}, ${share(found.width, this.flame.total)}`;
     }
     if (typed) this.onsearch(text);
     this.drawing.later();
@@ -170,7 +171,7 @@ export class FlameView {
       amount(row.own, unit), share(row.own, flame.total),
       flame.difference ? signed(row.change, unit) : amount(row.total, unit), share(row.total, flame.total),
       h("button", { type: "button", class: "name mono", onclick: () => this.searchFor(row.name) }, flame.names[row.name][0]),
-      h("span", { class: "soft" }, flame.names[row.name][2])]);
+      h("span", { class: "soft file" }, flame.names[row.name][2])]);
     this.table.lastChild.replaceChildren(table([own, "n:share", total, "n:share", "function", "file"], rows,
       `The ${list.length} largest of ${count(all)} functions, by what they have themselves.`));
   }

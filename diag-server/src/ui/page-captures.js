@@ -2,7 +2,7 @@
 
 import { address, get } from "./api.js";
 import { h, problem, select, table, waiting } from "./dom.js";
-import { ProfileView } from "./profile.js";
+import { ProfileView, typeName } from "./profile.js";
 import { go, link, read } from "./route.js";
 import { bytes, count, moment } from "./units.js";
 
@@ -13,9 +13,10 @@ const FEW = 30;
 
 export function show(body, parameters, signal) {
   const list = h("div");
+  const files = h("details", { open: true }, h("summary", {}, "Files"), list);
   const text = h("div");
   const view = new ProfileView({ page: "captures", signal, front: (data) => front(data) });
-  body.append(list, text, view.element);
+  body.append(files, text, view.element);
   let found = null;
   let all = false;
 
@@ -25,7 +26,7 @@ export function show(body, parameters, signal) {
     if ((view.chosen.of ?? "").startsWith("file:heap")) options.push(["live", "the process now"]);
     return [
       h("p", {}, h("b", {}, (view.chosen.of ?? "").replace(/^file:/, ""))),
-      select("Shown", (data?.types ?? []).map((t) => [t, t.replaceAll("_", " ")]), data?.type ?? "", (type) => view.choose({ type })),
+      select("Shown", (data?.types ?? []).map((t) => [t, typeName(t)]), data?.type ?? "", (type) => view.choose({ type })),
       select("Compare with", options, view.chosen.base ?? "", (base) => view.choose({ base })),
     ];
   }
@@ -53,9 +54,9 @@ export function show(body, parameters, signal) {
     }
     const shown = found.captures.slice(0, all ? undefined : FEW);
     const chosen = read(new URLSearchParams(location.hash.split("?")[1] ?? ""));
+    files.firstChild.replaceChildren(`${count(found.captures.length)} files in `, h("code", {}, found.dir),
+      found.left_out ? `, the newest; ${count(found.left_out)} older ones are not listed` : "");
     list.replaceChildren(
-      h("p", { class: "soft" }, `${count(found.captures.length)} files in `, h("code", {}, found.dir),
-        found.left_out ? `, the newest; ${count(found.left_out)} older ones are not listed` : "", ". Times are UTC."),
       h("div", { class: "bar" },
         h("button", { type: "button", onclick: refresh }, "Look again"),
         h("button", { type: "button", disabled: profiles().filter((c) => c.kind === "heap").length < 2, onclick: span }, "Compare the first heap with the last")),
@@ -83,7 +84,6 @@ export function show(body, parameters, signal) {
     try {
       const content = await (await fetch(address(`api/v1/captures/${encodeURIComponent(name)}`), { signal })).json();
       text.replaceChildren(h("h2", {}, name), h("pre", {}, JSON.stringify(content, null, 2)));
-      text.scrollIntoView();
     } catch (error) {
       if (!signal.aborted) text.replaceChildren(problem(error));
     }
@@ -92,6 +92,8 @@ export function show(body, parameters, signal) {
   function update(next) {
     const chosen = read(next);
     view.element.hidden = !chosen.of;
+    // What is open has the page; the list is one click away.
+    files.open = !chosen.of && !chosen.show;
     text.replaceChildren();
     if (chosen.show) open(chosen.show);
     if (chosen.of) view.show(chosen);

@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { h, problem, select, table } from "./dom.js";
-import { ProfileView } from "./profile.js";
+import { ProfileView, typeName } from "./profile.js";
 import { link, read } from "./route.js";
 import { bytes, moment, seconds } from "./units.js";
 
@@ -30,7 +30,7 @@ export function show(body, parameters, signal) {
   let list = [];
 
   function front(data) {
-    const types = (data?.types ?? []).map((t) => [t, { cpu: "CPU time", wall: "elapsed time", samples: "samples" }[t] ?? t]);
+    const types = (data?.types ?? []).map((t) => [t, typeName(t)]);
     const others = list.filter((one) => `kept:${one.id}` !== view.chosen.of);
     return [
       select("Shown", types, data?.type ?? "", (type) => view.choose({ type })),

@@ -3,7 +3,7 @@
 import { address, get } from "./api.js";
 import { Chart } from "./chart.js";
 import { fact, h, problem, select, waiting } from "./dom.js";
-import { link, read } from "./route.js";
+import { go, link, read } from "./route.js";
 import { bytes, count, perHour, seconds, signed } from "./units.js";
 
 export const title = "Leaks";
@@ -21,14 +21,20 @@ const WORDS = { leak: ["leak", "leak"], unbounded_so_far: ["open", "unbounded so
 export function show(body, parameters, signal) {
   const place = h("div");
   const watch = { seconds: "60" };
-  const again = h("button", { type: "button", onclick: () => ask({}) }, "Ask again");
-  const longer = h("button", { type: "button", onclick: () => ask({ watch: watch.seconds }) }, "Watch closely");
+  const again = h("button", { type: "button", onclick: () => turn({}) }, "Ask again");
+  const longer = h("button", { type: "button", onclick: () => turn({ watch: watch.seconds }) }, "Watch closely");
   body.append(
     h("div", { class: "bar" }, again, select("For", [["30", "30 s"], ["60", "60 s"], ["300", "5 min"]], "60", (v) => { watch.seconds = v; }), longer,
       h("span", { class: "soft" }, "Asking is judged on all that happened since the start; watching takes finer censuses for a while.")),
     place);
 
   let running = null;
+
+  /** The address says what is asked; asking the same again does not change it. */
+  function turn(chosen) {
+    if (link("leaks", chosen) === location.hash) ask(chosen);
+    else go("leaks", chosen);
+  }
 
   async function ask(parameters) {
     running?.abort();

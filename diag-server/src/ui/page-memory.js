@@ -2,29 +2,32 @@
 
 import { address, get, post } from "./api.js";
 import { fact, h, problem, select, table, waiting } from "./dom.js";
+import { go, read } from "./route.js";
 import { bytes, count, percent, seconds, share, signed } from "./units.js";
 
 export const title = "Memory";
 export const heading = "Where the memory is";
 
+const DEFAULT_SECONDS = "5";
 const NAMES = { c_heap: "C heap" };
 
-export function show(body, _parameters, signal) {
-  const choice = { seconds: "5" };
+export function show(body, parameters, signal) {
+  let wait = DEFAULT_SECONDS;
   const place = h("div");
   const purged = h("div");
   const again = h("button", { type: "button", onclick: () => ask() }, "Look again");
   const purge = h("button", { type: "button", onclick: give }, "Give unused pages back");
+  const lengths = select("Between two readings", [["5", "5 s"], ["30", "30 s"], ["300", "5 min"]], wait, (v) => go("memory", { seconds: v }));
   body.append(
-    h("div", { class: "bar" }, select("Between two readings", [["5", "5 s"], ["30", "30 s"], ["300", "5 min"]], "5", (v) => { choice.seconds = v; }), again,
+    h("div", { class: "bar" }, lengths, again,
       h("span", { class: "push" }, purge)),
     purged, place);
 
   async function ask() {
     again.disabled = true;
-    place.replaceChildren(waiting(`Reading twice, ${choice.seconds} s apart.`));
+    place.replaceChildren(waiting(`Reading twice, ${wait} s apart.`));
     try {
-      draw(place, await get("triage", { seconds: choice.seconds }, signal));
+      draw(place, await get("triage", { seconds: wait }, signal));
     } catch (error) {
       if (!signal.aborted) place.replaceChildren(problem(error, ask));
     }
@@ -44,8 +47,14 @@ export function show(body, _parameters, signal) {
     purge.disabled = false;
   }
 
-  ask();
-  return () => {};
+  function update(next) {
+    wait = read(next).seconds ?? DEFAULT_SECONDS;
+    lengths.querySelector("select").value = wait;
+    ask();
+  }
+
+  update(parameters);
+  return update;
 }
 
 function told({ before, after, took_s: took }) {

@@ -168,6 +168,15 @@ function exactly(key, text) {
   return `${key}=^${text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`;
 }
 
+/** What a person calls a sample type. */
+export function typeName(type) {
+  const names = {
+    inuse_space: "in use, bytes", inuse_objects: "in use, objects", alloc_space: "allocated, bytes", alloc_objects: "allocated, objects",
+    cpu: "CPU time", wall: "elapsed time", samples: "samples",
+  };
+  return names[type] ?? cut(type.replaceAll("_", " "));
+}
+
 /** Labels come from the process: short enough for a list, and without what turns the writing around. */
 export function cut(text) {
   const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, "\ufffd");

@@ -63,6 +63,7 @@ export function share(part, whole) {
 }
 
 export function percent(value) {
+  if (value > 0 && value < 0.005) return "<0.01 %";
   return `${value < 0.1 ? value.toFixed(2) : value.toFixed(1)} %`;
 }
 
