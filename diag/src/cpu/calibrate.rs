@@ -2,8 +2,8 @@
 //!
 //! The kernel knows exactly how much CPU time each thread and the whole process used; samples know where. So the samples of
 //! a thread are weighted to sum to its time (a ratio estimator: Cochran, "Sampling Techniques", chapter 6): what a timer
-//! lost is made up, and equal threads come out equal. Threads with few samples, whose ratio would be mostly chance, and
-//! those that ended, whose own time nobody read, share one ratio.
+//! lost is made up, and equal threads come out equal. Threads with few samples, whose ratio would be mostly chance, share one.
+//! The time of a thread that ended is nearly known, from its last sample: it is taken for what was sampled of it.
 //!
 //! A ratio far from 1 would blow up single samples. Beyond [`MOST_FACTOR`] the rest is said to be not sampled: threads that
 //! block the signal, or ended too soon.
@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 
 /// A thread with at least so many periods has a ratio of its own.
-const OWN_RATIO_PERIODS: u64 = 20;
+pub(super) const OWN_RATIO_PERIODS: u64 = 20;
 /// And so has one that used so many, however few were sampled: then its signals do not come through.
 const BUSY_PERIODS: u64 = 40;
 const MOST_FACTOR: f64 = 4.0;
@@ -21,6 +21,8 @@ const MOST_FACTOR: f64 = 4.0;
 pub(super) struct Accounts {
     /// CPU time within the recording of the threads that live at its end, by thread.
     pub(super) threads: HashMap<u32, u64>,
+    /// Of those that ended, about; by thread, perhaps not all.
+    pub(super) ended: HashMap<u32, u64>,
     /// Of the whole process but the sampler.
     pub(super) process_ns: u64,
 }
@@ -50,10 +52,21 @@ impl Weights {
                 own_ns += cpu_ns;
             }
         }
-        let others = sampled_ns.iter().filter(|(thread, _)| !own.contains_key(thread));
-        let shared_sampled: u64 = others.map(|(_, ns)| ns).sum();
+        let mut shared_sampled = 0;
+        let mut of_ended = HashMap::new();
+        for (&thread, &sampled) in sampled_ns.iter().filter(|(thread, _)| !own.contains_key(thread)) {
+            match accounts.ended.get(&thread).filter(|_| sampled >= OWN_RATIO_PERIODS * period_ns) {
+                Some(&cpu_ns) => {
+                    let ratio = ratio(cpu_ns as f64, sampled);
+                    shared_sampled += (ratio * sampled as f64) as u64;
+                    of_ended.insert(thread, ratio);
+                }
+                None => shared_sampled += sampled,
+            }
+        }
         let shared_ns = accounts.process_ns.saturating_sub(own_ns) as f64;
         let shared = ratio(shared_ns, shared_sampled);
+        own.extend(of_ended.into_iter().map(|(thread, ratio)| (thread, ratio * shared)));
         unsampled += shared_ns - shared * shared_sampled as f64;
         let unsampled = unsampled as u64;
         let all: u64 = sampled_ns.values().sum();
@@ -95,6 +108,7 @@ mod tests {
         let accounts = Accounts {
             threads: HashMap::from([(1, 5_000 * MS), (2, 5_000 * MS), (3, 4 * MS), (4, 6 * MS)]),
             process_ns: 10_040 * MS,
+            ..Accounts::default()
         };
         let weights = Weights::new(10 * MS, &sampled, &accounts);
         assert_eq!(weights.ns(1, sampled[&1]), weights.ns(2, sampled[&2]), "equal threads are equal");
@@ -106,11 +120,27 @@ mod tests {
     }
 
     #[test]
+    fn equal_threads_that_ended_are_equal() {
+        let sampled = HashMap::from([(1, 920 * MS), (2, 1_070 * MS), (3, 10 * MS)]);
+        let accounts = Accounts {
+            ended: HashMap::from([(1, 999 * MS), (2, 1_001 * MS)]),
+            process_ns: 2_030 * MS,
+            ..Accounts::default()
+        };
+        let weights = Weights::new(10 * MS, &sampled, &accounts);
+        let ns = [1, 2, 3].map(|thread| weights.ns(thread, sampled[&thread]) as f64);
+        assert!((ns[0] / ns[1] - 0.998).abs() < 1e-4, "{ns:?}");
+        assert!((ns.iter().sum::<f64>() / 2_030e6 - 1.0).abs() < 1e-6, "{ns:?}");
+        assert_eq!(weights.unsampled_ns, 0);
+    }
+
+    #[test]
     fn a_thread_that_blocks_the_signal_blows_up_nobody_else() {
         let sampled = HashMap::from([(1, 1_000 * MS), (3, 10 * MS)]);
         let accounts = Accounts {
             threads: HashMap::from([(1, 1_000 * MS), (2, 5_000 * MS), (3, 10 * MS)]),
             process_ns: 6_010 * MS,
+            ..Accounts::default()
         };
         let weights = Weights::new(10 * MS, &sampled, &accounts);
         assert_eq!((weights.ns(1, 1_000 * MS) as u64, weights.ns(3, 10 * MS) as u64), (1_000 * MS, 10 * MS));
@@ -119,7 +149,7 @@ mod tests {
 
     #[test]
     fn time_without_samples_is_said_to_be() {
-        let accounts = Accounts { threads: HashMap::new(), process_ns: 100 * MS };
+        let accounts = Accounts { process_ns: 100 * MS, ..Accounts::default() };
         let none = Weights::new(10 * MS, &HashMap::new(), &accounts);
         assert_eq!((none.unsampled_ns, none.accounted), (100 * MS, Some(0.0)));
         let few = HashMap::from([(1, 10 * MS)]);

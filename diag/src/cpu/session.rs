@@ -141,7 +141,7 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
             let node = tally.take(code, &mut calls, sample, copy.as_ref());
             let period_ns = if sample.by_process { process_period_ns } else { period_ns };
             let ns = u64::from(sample.periods) * period_ns;
-            threads.note_name(sample.thread, &sample.name);
+            threads.note(sample.thread, sample.cpu_ns, &sample.name);
             *tally.sampled_ns.entry(sample.thread).or_insert(0) += ns;
             let row = Row { node, thread: sample.thread, context: sample.context, state: State::Running };
             calls.add(row, Sum { samples: 1, ns });
@@ -158,9 +158,10 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
     }
     let length = began.elapsed();
     drop(process_timer);
-    let accounts = threads.end(began_ns);
+    let process_ns = threads.end(began_ns);
     shared.end();
     drain(&mut threads);
+    let accounts = threads.accounts(process_ns);
     let restored = remark(installed.restore());
     shared.give_back();
 

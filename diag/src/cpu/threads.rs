@@ -1,10 +1,13 @@
 //! The threads of the process: armed when they are seen, followed until they end.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::Source;
-use super::calibrate::Accounts;
+use super::calibrate::{Accounts, OWN_RATIO_PERIODS};
 use super::names::Names;
 use crate::sys::cpu::clock;
 use crate::sys::cpu::handler::Shared;
@@ -35,9 +38,17 @@ struct Tracked {
     armed: Armed,
     /// CPU time when the recording began; 0 for a thread that came later.
     base_ns: u64,
-    /// CPU time at the last look.
+    /// CPU time at the last look, or the last sample.
     cpu_ns: u64,
+    has_ended: bool,
     seen: u32,
+}
+
+impl Tracked {
+    fn used_ns(&self, period_ns: u64) -> u64 {
+        // After the last sample about half a period has passed.
+        self.cpu_ns.saturating_sub(self.base_ns) + if self.has_ended { period_ns / 2 } else { 0 }
+    }
 }
 
 /// See the module.
@@ -48,6 +59,9 @@ pub(super) struct Threads {
     /// How many events may still be opened.
     events_left: usize,
     tracked: HashMap<u32, Tracked>,
+    /// CPU time of threads that ended, within the recording, up to their last sample. Only of those that used much: of others
+    /// nothing would be gained, and short-lived threads are many.
+    ended: HashMap<u32, Tracked>,
     names: Names,
     scans: u32,
     began: Option<Instant>,
@@ -65,6 +79,7 @@ impl Threads {
             me: clock::own_thread(),
             events_left: if source == Source::PerfCpuClock { events_allowed() } else { 0 },
             tracked: HashMap::new(),
+            ended: HashMap::new(),
             names: Names::default(),
             scans: 0,
             began: None,
@@ -93,13 +108,17 @@ impl Threads {
             match self.tracked.get_mut(&thread) {
                 // A clock that went back is another thread with the same number.
                 Some(known) if known.cpu_ns <= cpu_ns => (known.seen, known.cpu_ns) = (self.scans, cpu_ns),
-                other => {
-                    let replaced = other.is_some_and(|known| matches!(known.armed, Armed::Perf { .. }));
-                    self.events_left += usize::from(replaced);
+                _ => {
+                    if let Some(ended) = self.tracked.remove(&thread) {
+                        self.bury(thread, ended);
+                    }
                     let armed = self.arm(thread);
                     // A thread that was there before but not met used no more than this since.
                     let base_ns = cpu_ns.saturating_sub(recorded_ns);
-                    self.tracked.insert(thread, Tracked { armed, base_ns, cpu_ns, seen: self.scans });
+                    self.tracked.insert(
+                        thread,
+                        Tracked { armed, base_ns, cpu_ns, has_ended: false, seen: self.scans },
+                    );
                 }
             }
             self.names.look(thread);
@@ -110,17 +129,25 @@ impl Threads {
     }
 
     fn forget_ended(&mut self) {
-        let (scans, shared, events_left) = (self.scans, self.shared, &mut self.events_left);
-        self.tracked.retain(|thread, tracked| {
-            // The list ends early when a thread ends while it is read, and there is none without a free descriptor.
-            let stays = tracked.seen == scans
-                || clock::thread_cpu_ns(*thread).is_some_and(|cpu_ns| cpu_ns >= tracked.cpu_ns);
-            if !stays {
-                shared.set_armed(*thread, false);
-                *events_left += usize::from(matches!(tracked.armed, Armed::Perf { .. }));
-            }
-            stays
-        });
+        let scans = self.scans;
+        // The list ends early when a thread ends while it is read, and there is none without a free descriptor.
+        let has_ended = |thread: &u32, tracked: &mut Tracked| {
+            tracked.seen != scans
+                && clock::thread_cpu_ns(*thread).is_none_or(|cpu_ns| cpu_ns < tracked.cpu_ns)
+        };
+        let ended: Vec<_> = self.tracked.extract_if(has_ended).collect();
+        for (thread, tracked) in ended {
+            self.shared.set_armed(thread, false);
+            self.bury(thread, tracked);
+        }
+    }
+
+    fn bury(&mut self, thread: u32, mut tracked: Tracked) {
+        self.events_left += usize::from(matches!(tracked.armed, Armed::Perf { .. }));
+        if tracked.used_ns(self.period_ns) >= OWN_RATIO_PERIODS * self.period_ns {
+            (tracked.armed, tracked.has_ended) = (Armed::Not, true);
+            self.ended.insert(thread, tracked);
+        }
     }
 
     fn arm(&mut self, thread: u32) -> Armed {
@@ -154,28 +181,41 @@ impl Threads {
         clock::process_cpu_ns().saturating_sub(clock::own_cpu_ns())
     }
 
-    /// Disarms all threads and says what each used since the accounts began.
-    pub(super) fn end(&mut self, began_ns: u64) -> Accounts {
+    /// Disarms all threads and gives the CPU time since the accounts began. Samples may still be on their way.
+    pub(super) fn end(&mut self, began_ns: u64) -> u64 {
         for tracked in self.tracked.values_mut() {
             tracked.armed = Armed::Not;
         }
-        let used = clock::process_cpu_ns().saturating_sub(clock::own_cpu_ns());
-        let mut threads = HashMap::new();
-        for (&thread, tracked) in &self.tracked {
+        let used_ns = clock::process_cpu_ns().saturating_sub(clock::own_cpu_ns());
+        for (&thread, tracked) in &mut self.tracked {
             self.shared.set_armed(thread, false);
-            if let Some(now) = clock::thread_cpu_ns(thread) {
-                threads.insert(thread, now.saturating_sub(tracked.base_ns));
+            match clock::thread_cpu_ns(thread) {
+                Some(now) if now >= tracked.cpu_ns => {
+                    tracked.cpu_ns = now;
+                    self.names.read(thread);
+                }
+                _ => tracked.has_ended = true,
             }
         }
-        for &thread in threads.keys() {
-            self.names.read(thread);
-        }
-        Accounts { threads, process_ns: used.saturating_sub(began_ns) }
+        used_ns.saturating_sub(began_ns)
     }
 
-    /// The name of a thread that the sampler may not have met.
-    pub(super) fn note_name(&mut self, thread: u32, name: &[u8; 16]) {
+    /// What each thread used, when all samples were noted.
+    pub(super) fn accounts(&self, process_ns: u64) -> Accounts {
+        let mut accounts = Accounts { process_ns, ..Accounts::default() };
+        for (&thread, tracked) in self.ended.iter().chain(&self.tracked) {
+            let of = if tracked.has_ended { &mut accounts.ended } else { &mut accounts.threads };
+            *of.entry(thread).or_default() += tracked.used_ns(self.period_ns);
+        }
+        accounts
+    }
+
+    /// Takes from a sample how far its thread's CPU time was, and its name, which the sampler may not know.
+    pub(super) fn note(&mut self, thread: u32, cpu_ns: u64, name: &[u8; 16]) {
         self.names.note(thread, name);
+        if let Some(known) = self.tracked.get_mut(&thread).or_else(|| self.ended.get_mut(&thread)) {
+            known.cpu_ns = known.cpu_ns.max(cpu_ns);
+        }
     }
 
     /// The names of all threads that were met.
@@ -211,72 +251,5 @@ impl Random {
         self.0 ^= self.0 >> 27;
         let high = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11;
         high % limit.max(1)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn threads(events_left: usize) -> Threads {
-        let mut threads = Threads::new(Shared::of_process().unwrap(), Source::PerfCpuClock, 1_000_000_000);
-        threads.events_left = events_left;
-        threads
-    }
-
-    /// A thread that is there until the sender is dropped.
-    fn waiting() -> (std::sync::mpsc::Sender<()>, std::thread::JoinHandle<u32>) {
-        let (stay, end) = std::sync::mpsc::channel::<()>();
-        let (tell, told) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            tell.send(()).unwrap();
-            _ = end.recv();
-            clock::own_thread()
-        });
-        told.recv().unwrap();
-        (stay, thread)
-    }
-
-    #[test]
-    fn events_of_threads_that_ended_are_free_again() {
-        let _alone = crate::cpu::tests::alone();
-        let mut threads = threads(10_000);
-        if PerfEvent::of_thread(clock::own_thread(), 1_000_000_000).is_err() {
-            return println!("skipped: no perf_event_open here");
-        }
-        let waiting: Vec<_> = (0..20).map(|_| waiting()).collect();
-        threads.scan();
-        let used = |threads: &Threads| {
-            threads.tracked.values().filter(|t| matches!(t.armed, Armed::Perf { .. })).count()
-        };
-        assert!(used(&threads) >= 20);
-        for (stay, thread) in waiting {
-            drop(stay);
-            thread.join().unwrap();
-        }
-        threads.scan();
-        assert_eq!(threads.events_left + used(&threads), 10_000);
-    }
-
-    #[test]
-    fn a_thread_that_was_missed_at_first_is_not_charged_with_its_past() {
-        let _alone = crate::cpu::tests::alone();
-        let mut threads = threads(0);
-        let me = clock::own_thread();
-        while clock::own_cpu_ns() < 200_000_000 {
-            std::hint::black_box(());
-        }
-        let began_ns = threads.begin_accounts();
-        // As if the sampler were another thread that meets this one only now.
-        threads.me = 0;
-        threads.scan();
-        let accounts = threads.end(began_ns);
-        let charged = accounts.threads[&me];
-        assert!(charged < 100_000_000, "{charged}");
-        // A list that cannot be read, or that ends early, makes nobody forgotten.
-        threads.tracked.get_mut(&me).unwrap().seen = 0;
-        threads.scans += 1;
-        threads.forget_ended();
-        assert!(threads.tracked.contains_key(&me));
     }
 }

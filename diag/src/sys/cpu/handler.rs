@@ -290,7 +290,7 @@ fn forward_in_handler(number: libc::c_int, info: *mut libc::siginfo_t, context: 
 
 impl Shared {
     fn sample_in_handler(&self, signal: &Signal, session: u32, registers: Registers, state: &ThreadState) {
-        let thread = clock::own_thread();
+        let (thread, cpu_ns) = (clock::own_thread(), clock::own_cpu_ns());
         let mut name = [0; 16];
         let periods = match signal {
             Signal::Timer(Origin::Process, overrun) => {
@@ -301,7 +301,7 @@ impl Shared {
                 overrun.saturating_add(1)
             }
             Signal::Timer(_, overrun) => overrun.saturating_add(1),
-            Signal::Perf(fd) => self.periods_of_event_in_handler(*fd, session, state),
+            Signal::Perf(fd) => self.periods_of_event_in_handler(*fd, session, cpu_ns, state),
             Signal::Foreign => return,
         };
         let Some(mut claimed) = self.ring.claim_in_handler() else {
@@ -311,14 +311,21 @@ impl Shared {
         };
         let sample = claimed.sample();
         (sample.thread, sample.periods, sample.context) = (thread, periods, state.context.get());
+        sample.cpu_ns = cpu_ns;
         (sample.name, sample.by_process) = (name, matches!(signal, Signal::Timer(Origin::Process, _)));
         self.walk_in_handler(registers, state, sample);
         claimed.publish();
     }
 
     /// Signals that come while one is pending are lost; the thread's CPU time since the last sample tells how many.
-    fn periods_of_event_in_handler(&self, fd: libc::c_int, session: u32, state: &ThreadState) -> u32 {
-        let (period_ns, now) = (self.period_ns.load(Ordering::Relaxed).max(1), clock::own_cpu_ns());
+    fn periods_of_event_in_handler(
+        &self,
+        fd: libc::c_int,
+        session: u32,
+        now: u64,
+        state: &ThreadState,
+    ) -> u32 {
+        let period_ns = self.period_ns.load(Ordering::Relaxed).max(1);
         let (seen, last) = state.cpu_sampled.replace((session, now));
         if seen != session {
             perf::set_period_in_handler(fd, period_ns);

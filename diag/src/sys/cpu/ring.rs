@@ -43,6 +43,8 @@ zeroed_struct! {
         /// Words of it that were read.
         pub(super) copied_words: u32,
         pub(super) stuck: Stuck,
+        /// CPU time of the thread so far.
+        pub(crate) cpu_ns: u64,
         /// Whether the process's timer sent it, to a thread without one.
         pub(crate) by_process: bool,
         /// The kernel's name of the thread; empty where the reader knows it.
