@@ -1,0 +1,36 @@
+//! CPU time in profiles against what the kernel charged, in a reduced matrix with bounds that a loaded machine keeps. The whole
+//! matrix, its targets, and the `pprof` crate beside it: `cargo bench -p diag --bench cpu_accuracy`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests
+#![cfg(target_os = "linux")]
+
+mod cell;
+
+use std::time::Duration;
+
+use cell::{Cell, Load};
+use diag::cpu::Source;
+
+/// The bounds are twice the targets and more: a preempted virtual machine is not the sampler's fault.
+fn check(source: Source) {
+    for (hz, threads, load) in [
+        (99, 1, Load::Busy),
+        (999, 8, Load::Busy),
+        (499, 2, Load::HalfIdle),
+        (999, 16, Load::HalfIdle),
+        (999, 2, Load::ShortLived),
+    ] {
+        let cell = Cell { hz, threads, load, cpu: Duration::from_millis(800) };
+        let Some(found) = cell.by_diag(source) else { return };
+        let (ratio, skew) = (found.ratio(), found.skew());
+        println!("{source:?} {cell:?}: {ratio:.4}, accounted {:?}, skew {skew:.3}", found.accounted);
+        assert!((ratio - 1.0).abs() < 0.05, "{source:?} {cell:?}: {ratio}");
+        assert!(skew < 0.15, "{source:?} {cell:?}: skew {skew}, {:?}", found.by_thread_ns);
+    }
+}
+
+/// One after the other: they share the process's CPU time.
+#[test]
+fn nanoseconds_are_what_the_kernel_charged() {
+    check(Source::PerfCpuClock);
+    check(Source::ThreadTimers);
+}
