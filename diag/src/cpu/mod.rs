@@ -33,6 +33,10 @@ mod wall;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
 
+#[cfg(target_os = "linux")]
+#[doc(hidden)]
+pub use session::bench_samples;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -193,3 +193,25 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
         remarks,
     })
 }
+
+/// For the benchmark: takes up to 500 samples of the calling stack as the handler does, without the signals; gives the time and
+/// the frames of the last. `None` while a profile is recorded, or when not every walk went to the root by cached rules.
+#[doc(hidden)]
+pub fn bench_samples(count: u32) -> Option<(Duration, usize)> {
+    let (code, shared) = (Code::of_process().ok()?, Shared::of_process().ok()?);
+    if super::Cpu::new().stats().recording {
+        return None;
+    }
+    let (count, mut calls, mut tally) = (count.min(500), Calls::new(), Tally::default());
+    let began = Instant::now();
+    (0..count).for_each(|_| shared.sample_here());
+    let took = began.elapsed();
+    let (mut frames, mut stuck) = (0, false);
+    shared.ring.drain(|sample, copy| {
+        stuck |= copy.is_some();
+        tally.take(code, &mut calls, sample, copy.as_ref());
+        frames = sample.len as usize;
+    });
+    let whole = !stuck && tally.samples == u64::from(count) && tally.cut + tally.lost == 0;
+    whole.then_some((took, frames))
+}

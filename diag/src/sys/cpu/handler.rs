@@ -289,6 +289,13 @@ fn forward_in_handler(number: libc::c_int, info: *mut libc::siginfo_t, context: 
 }
 
 impl Shared {
+    /// Samples the calling stack, as a signal would. For the benchmark; nothing may be recording.
+    #[inline(never)]
+    pub(crate) fn sample_here(&self) {
+        let (signal, registers) = (Signal::Timer(Origin::Wall, 0), Registers::here());
+        thread::with_state(|state| self.sample_in_handler(&signal, 1, registers, state));
+    }
+
     fn sample_in_handler(&self, signal: &Signal, session: u32, registers: Registers, state: &ThreadState) {
         let (thread, cpu_ns) = (clock::own_thread(), clock::own_cpu_ns());
         let mut name = [0; 16];
