@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p diag --bench cpu_cost` prints:
 //! - ns a sample at stacks of 15 to 120 frames, without frame pointers: diag's handler whole but for the signal (place in the ring,
-//!   number of the thread, walk), and the walk alone of the `backtrace` crate, which is the `pprof` crate's default;
+//!   number of the thread, walk), and the walk alone of the `backtrace` crate, which is the `pprof` crate's default; and of frame
+//!   pointers, where the program has them (`RUSTFLAGS="-C force-frame-pointers=yes"`): what they would save;
 //! - time until a recording has begun, and what it adds to the resident memory;
 //! - throughput of two busy threads, work a second of their CPU time, while recorded at 99 Hz over while not: in turns, medians of
 //!   pairs with a 95 % interval. By CPU time, so that a machine that does something else does not count.
@@ -58,16 +59,19 @@ mod linux {
 
     fn samples() -> bool {
         println!("\nns a sample, medians of 200 times 500");
-        println!("{:>8} {:>10} {:>12} {:>8}", "frames", "diag", "backtrace", "ratio");
+        println!(
+            "{:>8} {:>10} {:>12} {:>8} {:>14} (frames)",
+            "frames", "diag", "backtrace", "ratio", "frame pointers"
+        );
         let mut met = true;
         for wanted in [15, 30, 70, 120] {
             let base = below(0, &mut || frames_by_backtrace());
             let depth = wanted - base.min(wanted);
-            let mut frames = 0;
-            let (ours, theirs) = below(depth, &mut || {
+            let (mut frames, mut pointed) = (0, 0);
+            let (ours, theirs, pointers) = below(depth, &mut || {
                 // The first ones learn the rules.
                 (0..3).for_each(|_| _ = bench_samples(500));
-                let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+                let (mut ours, mut theirs, mut pointers) = (Vec::new(), Vec::new(), Vec::new());
                 for _ in 0..200 {
                     if let Some((took, found)) = bench_samples(500) {
                         ours.push(took.as_nanos() as f64 / 500.0);
@@ -76,13 +80,20 @@ mod linux {
                     let began = Instant::now();
                     (0..20).for_each(|_| _ = black_box(frames_by_backtrace()));
                     theirs.push(began.elapsed().as_nanos() as f64 / 20.0);
+                    let began = Instant::now();
+                    (0..500).for_each(|_| pointed = black_box(frames_by_pointers()));
+                    pointers.push(began.elapsed().as_nanos() as f64 / 500.0);
                 }
                 assert!(ours.len() > 100, "walks end early");
-                (median(ours), median(theirs))
+                (median(ours), median(theirs), median(pointers))
             });
             let fine = wanted != 120 || ours <= 1_000.0;
             met &= fine;
-            println!("{frames:>8} {ours:>10.0} {theirs:>12.0} {:>8.1}{}", theirs / ours, mark(fine));
+            println!(
+                "{frames:>8} {ours:>10.0} {theirs:>12.0} {:>8.1} {pointers:>14.0} ({pointed}){}",
+                theirs / ours,
+                mark(fine)
+            );
         }
         met
     }
@@ -98,6 +109,44 @@ mod linux {
                 true
             });
         }
+        frames
+    }
+
+    /// End of the main thread's stack.
+    fn stack_end() -> u64 {
+        static END: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+        *END.get_or_init(|| {
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            let stack = maps.lines().find(|l| l.ends_with("[stack]")).unwrap();
+            u64::from_str_radix(stack.split(['-', ' ']).nth(1).unwrap(), 16).unwrap()
+        })
+    }
+
+    /// Follows saved frame pointers as long as they lead up the stack; how many.
+    #[inline(never)]
+    fn frames_by_pointers() -> usize {
+        let here = 0u64;
+        let bottom = &raw const here as u64;
+        let mut at: u64;
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: copies a register.
+        unsafe {
+            std::arch::asm!("mov {at}, rbp", at = out(reg) at, options(nostack, nomem, preserves_flags));
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            at = 0;
+        }
+        let (mut low, mut frames, mut noted) = (bottom, 0, [0u64; 256]);
+        let end = stack_end() - 16;
+        while at > low && at <= end && at.is_multiple_of(8) && frames < noted.len() {
+            // SAFETY: two words between this frame and the end of this thread's stack.
+            let (next, address) = unsafe { (*(at as *const u64), *((at + 8) as *const u64)) };
+            noted[frames] = address;
+            frames += 1;
+            (low, at) = (at, next);
+        }
+        black_box(&noted);
         frames
     }
 
