@@ -10,8 +10,9 @@
 
 use std::collections::HashMap;
 
-/// A thread with at least so many periods has a ratio of its own.
-pub(super) const OWN_RATIO_PERIODS: u64 = 20;
+/// A thread with at least so many periods has a ratio of its own. Few are enough, since its time is known and not estimated; but
+/// of many threads with hardly a sample each, those without one need the others to stand for them.
+pub(super) const OWN_RATIO_PERIODS: u64 = 5;
 /// And so has one that used so many, however few were sampled: then its signals do not come through.
 const BUSY_PERIODS: u64 = 40;
 const MOST_FACTOR: f64 = 4.0;

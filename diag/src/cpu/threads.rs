@@ -21,6 +21,8 @@ const SCAN_SHARE: u32 = 50;
 /// Descriptors taken for events: at most so many, and at most this part of those that are free.
 const MOST_EVENTS: usize = 512;
 const EVENTS_OF_FREE: u64 = 4;
+/// Threads that ended whose time is kept: about 1 MiB. Those beyond share one ratio.
+const MOST_ENDED: usize = 1 << 14;
 
 /// What interrupts a thread. Kept for its end.
 enum Armed {
@@ -144,7 +146,8 @@ impl Threads {
 
     fn bury(&mut self, thread: u32, mut tracked: Tracked) {
         self.events_left += usize::from(matches!(tracked.armed, Armed::Perf { .. }));
-        if tracked.used_ns(self.period_ns) >= OWN_RATIO_PERIODS * self.period_ns {
+        let much = tracked.used_ns(self.period_ns) >= OWN_RATIO_PERIODS * self.period_ns;
+        if much && self.ended.len() < MOST_ENDED {
             (tracked.armed, tracked.has_ended) = (Armed::Not, true);
             self.ended.insert(thread, tracked);
         }
