@@ -51,6 +51,8 @@ mod table {
         for load in [Load::Busy, Load::HalfIdle, Load::ShortLived] {
             for &hz in rates {
                 for &threads in counts {
+                    // A quarter of a second each at least: their share of a period or a tick is small then.
+                    let cpu = cpu.max(Duration::from_millis(250) * threads as u32);
                     let cell = Cell { hz, threads, load, cpu };
                     let ours = [Source::PerfCpuClock, Source::ThreadTimers].map(|s| cell.by_diag(s));
                     let theirs = by_pprof(&cell);

@@ -107,7 +107,7 @@ impl Cell {
         Some(Found {
             used_ns,
             reported_ns: profile.total(1) as f64,
-            accounted: raw.trim().parse().ok(),
+            accounted: raw.split_whitespace().next().and_then(|share| share.parse().ok()),
             by_thread_ns: match self.load {
                 Load::ShortLived => Vec::new(),
                 _ => (0..self.threads).map(|i| by_name.get(&name(i)).copied().unwrap_or(0) as f64).collect(),
