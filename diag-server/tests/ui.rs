@@ -115,7 +115,7 @@ fn every_page_stands_on_a_wide_and_on_a_small_screen() {
         ("overview", ["Memory", "cgroup limit", "What diag costs", "Readings"]),
         ("heap", ["Live heap bytes", "In use", "Mark a baseline", "Download as pprof"]),
         ("leaks", ["Watched", "Sampled every", "Verdict as JSON", "Watch closely"]),
-        ("cpu", ["Record", "Samples a second", "elapsed time", "Nothing is sampled until"]),
+        ("cpu", ["Record", "Samples a second", "wall-clock time", "Nothing is sampled until"]),
         ("memory?seconds=1", ["live heap", "not explained", "Triage as JSON", "Give unused pages back"]),
         ("captures", ["heap-100k.pb.gz", "download", "Compare the first heap", "memory-"]),
         ("status", ["shop & sons <b>test</b>", "Sampled every", "Settings", "capture_dir"]),

@@ -64,5 +64,6 @@ export function table(columns, rows, caption) {
     caption && h("caption", {}, caption),
     h("thead", {}, h("tr", {}, columns.map((c, i) =>
       h("th", { scope: "col", class: numbers[i] && "n" }, c.replace(/^n:/, ""))))),
-    h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell, i) => h("td", { class: numbers[i] && "n" }, cell)))))));
+    h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell, i) =>
+      h("td", { class: numbers[i] && "n", "data-is": numbers[i] && columns[i].slice(2) }, cell)))))));
 }

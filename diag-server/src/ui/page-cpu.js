@@ -19,11 +19,11 @@ export function show(body, parameters, signal) {
   const trouble = h("div");
   const earlier = h("details", {}, h("summary", {}, "Recordings"), h("div"));
   const hint = h("p", { class: "soft" },
-    "Nothing is sampled until you record. CPU time shows which code computes; elapsed time shows where threads wait, too.");
+    "Nothing is sampled until you record. CPU time shows which code computes; wall-clock time shows where threads wait, too.");
   const view = new ProfileView({ page: "cpu", signal, front: (data) => front(data) });
   body.append(h("div", { class: "bar" },
     select("Seconds", ["2", "5", "10", "30", "60"].map((n) => [n, n]), ask.seconds, (v) => { ask.seconds = v; }),
-    select("Time", [["cpu", "CPU time"], ["wall", "elapsed time"]], ask.mode, (v) => { ask.mode = v; }),
+    select("Time", [["cpu", "CPU time"], ["wall", "wall-clock time"]], ask.mode, (v) => { ask.mode = v; }),
     select("Samples a second and thread", ["19", "99", "499"].map((n) => [n, n]), ask.hz, (v) => { ask.hz = v; }),
     start, stop), progress, trouble, hint, earlier, view.element);
 

@@ -172,7 +172,7 @@ function exactly(key, text) {
 export function typeName(type) {
   const names = {
     inuse_space: "in use, bytes", inuse_objects: "in use, objects", alloc_space: "allocated, bytes", alloc_objects: "allocated, objects",
-    cpu: "CPU time", wall: "elapsed time", samples: "samples",
+    cpu: "CPU time", wall: "wall-clock time", samples: "samples",
   };
   return names[type] ?? cut(type.replaceAll("_", " "));
 }
