@@ -133,14 +133,20 @@ impl Client {
         Self::complete(sent.map_err(FetchError::Transport)?)
     }
 
-    /// Asks the target to do something, without a body. Redirects are not followed as a POST.
-    pub fn post(&self, target: &Endpoint, path: &str) -> std::result::Result<Answer, FetchError> {
+    /// Asks the target to do something, without a body; `extra_wait` as of [`get`](Self::get). Redirects are not followed as a POST.
+    pub fn post(
+        &self,
+        target: &Endpoint,
+        path: &str,
+        extra_wait: Duration,
+    ) -> std::result::Result<Answer, FetchError> {
         let agent = if target.is_loopback() { &self.loopback } else { &self.agent };
         let mut request = agent.post(target.url(path)).header("Accept", "*/*");
         if let Some(value) = self.authorization(target) {
             request = request.header("Authorization", value);
         }
-        let sent = request.config().timeout_recv_response(Some(self.timeout)).build().send_empty();
+        let wait = self.timeout + extra_wait.saturating_mul(3) / 2;
+        let sent = request.config().timeout_recv_response(Some(wait)).build().send_empty();
         Self::complete(sent.map_err(FetchError::Transport)?)
     }
 
@@ -229,6 +235,12 @@ impl FetchError {
                 }
                 if !says.is_empty() {
                     let _ = write!(what, " ({says})");
+                }
+                if *status == 403 && says.contains("read-only") {
+                    return Error::failed(
+                        what,
+                        "ask the owner of the service, or leave out what changes something",
+                    );
                 }
                 Error::failed(what, status_advice(*status, *retry_after, has_token))
             }

@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header, uri::Authority};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use diag::Config;
+use diag::{Config, endpoints};
 
 use crate::failure::Failure;
 use crate::token::Token;
@@ -28,9 +28,9 @@ pub(crate) enum Access {
 impl Access {
     /// For a router inside a host.
     pub(crate) fn embedded(config: &Config) -> Self {
-        match &config.token_file {
+        match Token::configured(config) {
             None => Self::Host,
-            Some(path) => Token::read(path).map_or_else(Self::Closed, Self::Token),
+            Some(token) => token.map_or_else(Self::Closed, Self::Token),
         }
     }
 
@@ -50,7 +50,7 @@ impl Access {
             Self::Token(token) => match headers.get(header::AUTHORIZATION) {
                 Some(shown) if token.is_shown_by(shown) => Ok(()),
                 Some(_) => Err(Failure::unauthorized(
-                    "the token is not right; it is the content of the file that DIAG_TOKEN_FILE names",
+                    "the token is not right; it is the content of the file that DIAG_TOKEN_FILE names, or DIAG_TOKEN",
                 )),
                 None => Err(Failure::unauthorized(
                     "a token is required: `curl -H \"Authorization: Bearer $TOKEN\" ...` or \
@@ -62,9 +62,34 @@ impl Access {
     }
 }
 
+/// What stands before the routes.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) access: Access,
+    /// Nothing may be changed.
+    pub(crate) read_only: bool,
+}
+
+/// POST because the question is long; the answer changes nothing.
+const ASKED_BY_POST: &[&str] = &[endpoints::PPROF_SYMBOL];
+
+impl Gate {
+    fn check(&self, request: &Request) -> Result<(), Failure> {
+        self.access.check(request.method(), request.headers(), request.uri().authority())?;
+        let reads = request.method().is_safe() || ASKED_BY_POST.contains(&request.uri().path());
+        if self.read_only && !reads {
+            return Err(Failure::new(
+                StatusCode::FORBIDDEN,
+                "this server is read-only (DIAG_READ_ONLY, or read_only in its code): it changes nothing in the process",
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// Runs before every route.
-pub(crate) async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
-    match access.check(request.method(), request.headers(), request.uri().authority()) {
+pub(crate) async fn guard(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    match gate.check(&request) {
         Ok(()) => next.run(request).await,
         Err(failure) => failure.into_response(),
     }
@@ -119,7 +144,7 @@ fn meant_for_this_machine(headers: &HeaderMap, authority: Option<&Authority>) ->
     };
     for name in host.into_iter().chain(authority.map(Authority::as_str)) {
         if !is_local_name(host_of(name)) {
-            return Err(refused(name));
+            return Err(refused(without_user(name)));
         }
     }
     Ok(())
@@ -127,11 +152,16 @@ fn meant_for_this_machine(headers: &HeaderMap, authority: Option<&Authority>) ->
 
 /// The host without port and without the brackets of IPv6.
 fn host_of(authority: &str) -> &str {
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let authority = without_user(authority);
     if let Some((inside, _)) = authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return inside;
     }
     authority.split_once(':').map_or(authority, |(host, _)| host)
+}
+
+/// Without `user:password@`, which is nobody's business.
+fn without_user(authority: &str) -> &str {
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
 fn is_local_name(host: &str) -> bool {

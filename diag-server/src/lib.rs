@@ -24,15 +24,21 @@
 //!
 //! # What is guarded
 //!
-//! - [`serve`] off loopback refuses to start without a token file. With one, every request must show the token, as
-//!   `Authorization: Bearer` or as the password of Basic (`http://any:TOKEN@host:6060`, which `go tool pprof` can do).
+//! - [`serve`] off loopback refuses to start without a token: a file (`DIAG_TOKEN_FILE`), a variable (`DIAG_TOKEN`, which
+//!   `/proc/PID/environ` shows to the same user and child processes inherit), or the builder. With one, every request must show
+//!   it, as `Authorization: Bearer` or as the password of Basic (`http://any:TOKEN@host:6060`, which `go tool pprof` can do).
 //! - [`serve`] without a token answers only requests for a loopback name or an IP address, so that a web page cannot
 //!   reach it by rebinding a name of its own.
 //! - [`router`] leaves the question who may ask to the host, except that a configured token is demanded there too.
 //! - Pages of other sites cannot fetch anything here, navigation to it is fine.
 //! - Work that costs something (snapshots, symbols, drawing) is done one at a time on a blocking thread, with a short
-//!   queue before it; then 503. Waiting for `seconds=` ends when the client hangs up, and with it a CPU profile's sampling.
+//!   queue before it; then 503 with `Retry-After`. Waiting for `seconds=` ends when the client hangs up, and with it a CPU profile's
+//!   sampling. A minute is the most for one piece of work, 96 MiB for all answers under way.
 //! - CPU profiles are recorded one at a time; others are told when to come back (503 with `Retry-After`).
+//! - What changes something in the process takes POST, and is refused in read-only mode (`DIAG_READ_ONLY`).
+//! - The listener of [`serve`] has 64 connections, takes 200 new ones and 200 requests a second, and cuts off who is slow to
+//!   ask or to read.
+//! - A panic is caught and told to the client that met it.
 //!
 //! Nothing is printed or logged.
 
@@ -49,6 +55,9 @@ mod limits;
 mod listener;
 mod metrics;
 mod options;
+mod outgoing;
+mod pace;
+mod panics;
 mod pprof;
 mod query;
 mod routes;
@@ -57,6 +66,7 @@ mod stall;
 mod testing;
 mod token;
 mod ui;
+mod turn_away;
 
 pub use listener::{Error, Server, serve};
 pub use options::{Options, router, router_with};

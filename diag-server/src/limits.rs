@@ -1,6 +1,7 @@
 //! How much is done at once. Work goes to blocking threads, so that no async worker of the host ever waits for it.
 //!
-//! A permit travels with the work: it comes back when the work is done, also when the client went away before.
+//! A permit travels with the work: it comes back when the work is done, also when the client went away before, or was told
+//! that it takes too long.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,9 +9,11 @@ use std::time::Duration;
 
 use diag::Diag;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::failure::Failure;
 use crate::kept::Kept;
+use crate::{outgoing, panics};
 
 /// Snapshots, symbols and drawings at once. More would fight over the processor that the host needs.
 const HEAVY: usize = 1;
@@ -21,6 +24,9 @@ const LIGHT: usize = 2;
 const LIGHT_QUEUE: usize = 16;
 /// Requests that wait for the end of their `seconds=`, each of which holds a snapshot.
 const WAITING: usize = 4;
+/// In the queue, and then for the work. Together little more than what `go tool pprof` waits for.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(20);
+const WORK_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Work of one sort: a few at once, some in the queue, the rest refused.
 #[derive(Debug)]
@@ -48,6 +54,12 @@ impl Lane {
 pub(crate) struct Limits {
     /// Requests refused because too many were under way.
     refused: AtomicU64,
+    /// Requests that ended in a panic.
+    pub(crate) panics: AtomicU64,
+    /// Bytes of answers under way.
+    pub(crate) outgoing: Arc<Semaphore>,
+    pub(crate) queue_patience: Duration,
+    pub(crate) work_patience: Duration,
     heavy: Lane,
     light: Lane,
     waiting: Arc<Semaphore>,
@@ -57,6 +69,10 @@ impl Limits {
     pub(crate) fn new() -> Self {
         Self {
             refused: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+            outgoing: outgoing::budget(),
+            queue_patience: QUEUE_PATIENCE,
+            work_patience: WORK_PATIENCE,
             heavy: Lane::new(HEAVY, HEAVY_QUEUE),
             light: Lane::new(LIGHT, LIGHT_QUEUE),
             waiting: Arc::new(Semaphore::new(WAITING)),
@@ -107,7 +123,12 @@ impl Shared {
         lane: &Lane,
         work: impl FnOnce(&Diag) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let permits = lane.enter().await.ok_or_else(|| {
+        let Limits { queue_patience, work_patience, .. } = &self.limits;
+        let entered = timeout(*queue_patience, lane.enter()).await.map_err(|_| {
+            let seconds = queue_patience.as_secs();
+            self.limits.refuse(format!("waited {seconds} s behind other requests; try again later"), 10)
+        })?;
+        let permits = entered.ok_or_else(|| {
             self.limits.refuse("too many requests wait here already; try again in a few seconds", 5)
         })?;
         let shared = Arc::clone(self);
@@ -117,11 +138,22 @@ impl Shared {
             let _unprofiled = diag::Unprofiled::begin();
             work(&shared.diag)
         });
-        match done.await {
-            Ok(result) => result,
-            Err(_) => Err(Failure::internal(
-                "the work broke off inside diag, which is a bug; /debug/diag/api/v1/status tells what runs",
-            )),
+        match timeout(*work_patience, done).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(ended)) => Err(match ended.try_into_panic() {
+                Ok(panic) => panics::failure(self, panic.as_ref()),
+                Err(_) => {
+                    Failure::internal("the runtime of this process is shutting down; there is no answer")
+                }
+            }),
+            Err(_) => {
+                let seconds = work_patience.as_secs();
+                let text = format!(
+                    "this takes longer than {seconds} s; it is finished all the same, and what was read for names is kept: \
+                     try again, or ask with symbolize=false"
+                );
+                Err(self.limits.refuse(text, 30))
+            }
         }
     }
 

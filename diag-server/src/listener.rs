@@ -3,12 +3,15 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use diag::Diag;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,9 +21,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::guard::Access;
 use crate::options::Options;
-use crate::routes;
+use crate::pace::Pace;
 use crate::stall::Impatient;
 use crate::token::Token;
+use crate::{routes, turn_away};
+
+/// Connections that found all places taken, in this process.
+static TURNED_AWAY: AtomicU64 = AtomicU64::new(0);
+
+pub(crate) fn turned_away() -> u64 {
+    TURNED_AWAY.load(Ordering::Relaxed)
+}
 
 /// How patient the listener is.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +43,9 @@ struct Patience {
     /// For the requests under way at [`Server::shutdown`].
     shutdown: Duration,
     connections: usize,
+    /// Between two connections, and between two requests, after a burst of them.
+    interval: Duration,
+    burst: u32,
 }
 
 const PATIENCE: Patience = Patience {
@@ -39,6 +53,8 @@ const PATIENCE: Patience = Patience {
     writes: Duration::from_secs(30),
     shutdown: Duration::from_secs(5),
     connections: 64,
+    interval: Duration::from_millis(5),
+    burst: 100,
 };
 
 /// Why nothing listens.
@@ -48,18 +64,18 @@ pub enum Error {
     /// Anybody could read the heap.
     #[error(
         "refusing to listen on {addr} without a token, since other machines reach it; set DIAG_TOKEN_FILE to a file \
-         with a long random text, or listen on 127.0.0.1"
+         with a long random text (or DIAG_TOKEN to the text itself), or listen on 127.0.0.1"
     )]
     TokenRequired {
         /// Where it was to listen.
         addr: SocketAddr,
     },
-    /// The token file is of no use.
+    /// The token is of no use.
     #[error("refusing to listen on {addr}: {why}")]
     Token {
         /// Where it was to listen.
         addr: SocketAddr,
-        /// What is wrong with the file.
+        /// What is wrong with it.
         why: String,
     },
     /// The address is taken, or not this machine's, or not allowed.
@@ -135,19 +151,30 @@ impl Server {
 /// The address is taken, is reachable from other machines and there is no token, or there can be no thread. A host
 /// that wants to go on without reports it and does so.
 pub fn serve(diag: &Diag) -> Result<Server, Error> {
-    start(diag, diag.config().listen, diag.config().token_file.clone(), PATIENCE)
+    start(diag, diag.config().listen, Token::configured(diag.config()), PATIENCE)
 }
 
 fn start(
     diag: &Diag,
     addr: SocketAddr,
-    token_file: Option<PathBuf>,
+    token: Option<Result<Token, String>>,
     patience: Patience,
+) -> Result<Server, Error> {
+    let routes = |diag: &Diag, access| routes::build(diag, access, &Options::default());
+    start_with(diag, addr, token, patience, routes)
+}
+
+fn start_with(
+    diag: &Diag,
+    addr: SocketAddr,
+    token: Option<Result<Token, String>>,
+    patience: Patience,
+    routes: impl FnOnce(&Diag, Access) -> Router,
 ) -> Result<Server, Error> {
     if diag.config().disabled {
         return Ok(Server { local_addr: addr, running: None });
     }
-    let access = access(addr, token_file)?;
+    let access = access(addr, token)?;
     let listen = |source| Error::Listen { addr, source };
     let listener = std::net::TcpListener::bind(addr).map_err(listen)?;
     listener.set_nonblocking(true).map_err(listen)?;
@@ -165,7 +192,7 @@ fn start(
         let _inside = runtime.enter();
         TcpListener::from_std(listener).map_err(listen)?
     };
-    let router = routes::with_fallback(routes::build(diag, access, &Options::default()));
+    let router = routes::with_fallback(routes(diag, access));
     let (stop, stopped) = watch::channel(false);
     let thread = std::thread::Builder::new()
         .name("diag-server".to_owned())
@@ -180,9 +207,9 @@ fn start(
     Ok(Server { local_addr, running: Some(Running { stop, thread }) })
 }
 
-fn access(addr: SocketAddr, token_file: Option<PathBuf>) -> Result<Access, Error> {
-    match token_file {
-        Some(path) => Token::read(&path).map(Access::Token).map_err(|why| Error::Token { addr, why }),
+fn access(addr: SocketAddr, token: Option<Result<Token, String>>) -> Result<Access, Error> {
+    match token {
+        Some(token) => token.map(Access::Token).map_err(|why| Error::Token { addr, why }),
         None if is_loopback(addr.ip()) => Ok(Access::Loopback),
         None => Err(Error::TokenRequired { addr }),
     }
@@ -199,30 +226,42 @@ async fn accept(
     patience: Patience,
 ) {
     let seats = Arc::new(Semaphore::new(patience.connections));
+    let doormat = Arc::new(Semaphore::new(patience.connections));
+    let connections = Pace::new(patience.interval, patience.burst);
+    let requests = Arc::new(Pace::new(patience.interval, patience.burst));
+    let router = router.layer(from_fn_with_state(requests, in_turn));
     loop {
         let next = async {
-            // Further clients wait in the kernel's queue.
-            let seat = Arc::clone(&seats).acquire_owned().await.ok()?;
-            Some((listener.accept().await, seat))
+            connections.turn().await;
+            listener.accept().await
         };
-        let (accepted, seat) = tokio::select! {
+        let accepted = tokio::select! {
             () = stop_signal(&mut stopped) => break,
-            next = next => match next {
-                Some(next) => next,
-                None => break,
-            },
+            accepted = next => accepted,
         };
-        match accepted {
-            Ok((stream, _)) => {
-                tokio::spawn(connection(stream, seat, router.clone(), stopped.clone(), patience));
-            }
-            // Out of descriptors, or the client was gone already: a pause, lest this spins.
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        // Out of descriptors, or the client was gone already: a pause, lest this spins.
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        if let Ok(seat) = Arc::clone(&seats).try_acquire_owned() {
+            tokio::spawn(connection(stream, seat, router.clone(), stopped.clone(), patience));
+            continue;
+        }
+        TURNED_AWAY.fetch_add(1, Ordering::Relaxed);
+        // Who finds not even a place to be told so is cut off.
+        if let Ok(place) = Arc::clone(&doormat).try_acquire_owned() {
+            tokio::spawn(turn_away::turn_away(stream, place));
         }
     }
     drop(listener);
     let all = u32::try_from(patience.connections).unwrap_or(u32::MAX);
     let _ = tokio::time::timeout(patience.shutdown, seats.acquire_many(all)).await;
+}
+
+async fn in_turn(State(pace): State<Arc<Pace>>, request: Request, next: Next) -> Response {
+    pace.turn().await;
+    next.run(request).await
 }
 
 /// Ready at [`Server::shutdown`], and never when the handle is dropped without it.

@@ -10,11 +10,12 @@ use crate::routes;
 #[derive(Clone, Debug)]
 pub struct Options {
     pub(crate) metrics: bool,
+    pub(crate) read_only: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { metrics: true }
+        Self { metrics: true, read_only: false }
     }
 }
 
@@ -29,11 +30,17 @@ impl Options {
         self.metrics = false;
         self
     }
+
+    /// Refuses what changes something in the process, also where `DIAG_READ_ONLY` does not ask for it.
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
 }
 
 /// The routes, for `merge` into a router with any state type.
 ///
-/// A configured token is demanded; beyond that, who may ask is the host's to decide. A token file that cannot be read
+/// A configured token is demanded; beyond that, who may ask is the host's to decide. A token that is empty or cannot be read
 /// closes the routes, with a text that says so.
 pub fn router<S: Clone + Send + Sync + 'static>(diag: &Diag) -> Router<S> {
     router_with(diag, &Options::default())

@@ -10,11 +10,11 @@ use axum::routing::{MethodRouter, get, post};
 use diag::{Diag, endpoints};
 
 use crate::failure::Failure;
-use crate::guard::{Access, guard};
+use crate::guard::{Access, Gate, guard};
 use crate::kept::Kept;
 use crate::limits::{Limits, Shared};
 use crate::options::Options;
-use crate::{api, home, metrics, pprof, ui};
+use crate::{api, home, metrics, outgoing, panics, pprof, ui};
 
 type Routes = MethodRouter<Arc<Shared>>;
 
@@ -24,8 +24,17 @@ pub(crate) fn build<S: Clone + Send + Sync + 'static>(
     access: Access,
     options: &Options,
 ) -> Router<S> {
+    build_with(diag, access, options, Router::new())
+}
+
+/// [`build`], with other routes that are protected likewise.
+fn build_with<S: Clone + Send + Sync + 'static>(
+    diag: &Diag,
+    access: Access,
+    options: &Options,
+    mut router: Router<Arc<Shared>>,
+) -> Router<S> {
     let shared = Arc::new(Shared { diag: diag.clone(), limits: Limits::new(), kept: Kept::default() });
-    let mut router: Router<Arc<Shared>> = Router::new();
     let mut add = |path: &str, methods: Routes| {
         router = std::mem::take(&mut router).route(path, methods.fallback(wrong_method));
     };
@@ -40,7 +49,7 @@ pub(crate) fn build<S: Clone + Send + Sync + 'static>(
     }
     add(endpoints::API_STATUS, get(api::status));
     add(endpoints::API_MEMORY, get(api::memory));
-    add(endpoints::API_LEAKS, get(api::leaks));
+    add(endpoints::API_LEAKS, get(api::leaks).post(api::leaks));
     add(endpoints::API_FLAMEGRAPH, get(api::flamegraph));
     add(endpoints::API_TRIAGE, get(api::triage));
     add(endpoints::API_PURGE, post(api::purge));
@@ -60,8 +69,21 @@ pub(crate) fn build<S: Clone + Send + Sync + 'static>(
     for with_slash in [endpoints::PPROF_INDEX, endpoints::UI] {
         add(with_slash.trim_end_matches('/'), get(move || home::moved(with_slash)));
     }
-    // A layer on the routes only: a host's own 404 stays the host's.
-    router.route_layer(from_fn_with_state(Arc::new(access), guard)).with_state(shared)
+    let gate = Gate { access, read_only: options.read_only || diag.config().read_only };
+    protect(router, gate, shared)
+}
+
+/// Layers on the routes only: a host's own 404 stays the host's.
+fn protect<S: Clone + Send + Sync + 'static>(
+    routes: Router<Arc<Shared>>,
+    gate: Gate,
+    shared: Arc<Shared>,
+) -> Router<S> {
+    routes
+        .route_layer(from_fn_with_state(Arc::new(gate), guard))
+        .route_layer(from_fn_with_state(Arc::clone(&shared), outgoing::bound))
+        .route_layer(from_fn_with_state(Arc::clone(&shared), panics::catch))
+        .with_state(shared)
 }
 
 /// Answers for all other paths, for a listener that has nothing else.
@@ -81,4 +103,4 @@ async fn wrong_method(method: Method, request: Request) -> Failure {
 
 #[cfg(test)]
 #[path = "routes_tests.rs"]
-mod tests;
+pub(crate) mod tests;

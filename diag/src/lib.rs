@@ -88,7 +88,7 @@ mod worker;
 #[cfg(feature = "heap")]
 pub use allocator::Allocator;
 #[cfg(feature = "heap")]
-pub use config::{Config, Problem};
+pub use config::{Config, Problem, Secret};
 #[cfg(feature = "tracing")]
 pub use context::SpanLayer;
 #[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux")))]

@@ -101,7 +101,14 @@ fn live(loader: &mut Loader, endpoint: &Endpoint, args: &LeaksArgs) -> Result<Re
     let path = path.trim_end_matches('?');
     let wait = args.watch.unwrap_or(Duration::ZERO);
     let client = loader.client().clone();
-    let asked = loader.progress.during("watching", wait, || client.get(endpoint, path, wait));
+    let asked = loader.progress.during("watching", wait, || {
+        // It changes the process for that time.
+        if args.sample_bytes.is_some() {
+            client.post(endpoint, path, wait)
+        } else {
+            client.get(endpoint, path, wait)
+        }
+    });
     let answer = match asked {
         Ok(answer) => answer,
         Err(e) => return Err(why_not(&client, endpoint, path, &e)),

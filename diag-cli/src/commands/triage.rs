@@ -107,7 +107,7 @@ fn live(global: &GlobalArgs, args: &TriageArgs, endpoint: &Endpoint) -> Result<T
     if args.purge {
         progress.step(&format!("{endpoint} gives its unused pages back …"));
         let path = endpoints::API_PURGE;
-        let answer = client.post(endpoint, path).map_err(|e| explain(&e, path))?;
+        let answer = client.post(endpoint, path, Duration::ZERO).map_err(|e| explain(&e, path))?;
         triage = triage.with_purge(parse::<Purge>(&answer.body, &endpoint.url(path))?);
     }
     progress.clear();

@@ -1,11 +1,11 @@
 //! `leaks`: the verdict, at once or after a watch (`watch=60`), which may sample more often for its time
-//! (`sample_bytes=65536`).
+//! (`sample_bytes=65536`, by POST, since it changes the process).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
 use diag::LeakOptions;
 use diag::heap::HeapError;
@@ -18,6 +18,7 @@ use crate::query::Query;
 /// The verdict. `watch=SECONDS` takes censuses of its own for so long; a client that goes away ends it.
 pub(crate) async fn leaks(
     State(shared): State<Arc<Shared>>,
+    method: Method,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Failure> {
@@ -26,6 +27,12 @@ pub(crate) async fn leaks(
     let mut options = LeakOptions::default().with_maturity(query.seconds("maturity")?);
     options.target = address(&headers);
     let sample_bytes = query.number("sample_bytes")?;
+    if sample_bytes.is_some() && method != Method::POST {
+        return Err(Failure::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "sample_bytes makes the process sample more often, which takes POST; without it GET will do",
+        ));
+    }
     let report = match query.seconds("watch")? {
         None if sample_bytes.is_some() => {
             return Err(Failure::bad_request("sample_bytes goes with watch=SECONDS: it holds for that time"));

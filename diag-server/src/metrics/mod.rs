@@ -4,6 +4,7 @@ mod process;
 mod write;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -16,6 +17,7 @@ use write::Metrics;
 use crate::content;
 use crate::failure::Failure;
 use crate::limits::Shared;
+use crate::listener::turned_away;
 
 /// Where Prometheus looks first.
 pub(crate) const PATH: &str = "/metrics";
@@ -23,12 +25,11 @@ pub(crate) const PATH: &str = "/metrics";
 pub(crate) const SECOND_PATH: &str = "/debug/diag/metrics";
 
 pub(crate) async fn text(State(shared): State<Arc<Shared>>) -> Result<Response, Failure> {
-    let refused = shared.limits.refused();
-    let text = shared.light(move |diag| Ok(collect(diag, refused))).await?;
+    let text = shared.light(move |diag| Ok(collect(diag))).await? + &write_server(&shared);
     Ok(content::answer(content::METRICS, text))
 }
 
-fn collect(diag: &Diag, refused: u64) -> String {
+fn collect(diag: &Diag) -> String {
     let mut metrics = Metrics::default();
     // Scraped every few seconds: without the walk of the page tables.
     let waterline = diag::memory::read_quick();
@@ -38,8 +39,26 @@ fn collect(diag: &Diag, refused: u64) -> String {
     write_process(&mut metrics, &waterline.process, &ProcessTimes::read());
     write_cgroup(&mut metrics, &waterline);
     write_diag(&mut metrics, &diag.status());
-    let help = "Requests refused because too many were under way.";
-    metrics.counter("diag_server_refused_total", help, Some(refused as f64));
+    metrics.finish()
+}
+
+/// About the routes themselves.
+fn write_server(shared: &Shared) -> String {
+    let mut metrics = Metrics::default();
+    let mut counter = |name, help, value: u64| metrics.counter(name, help, Some(value as f64));
+    let limits = &shared.limits;
+    counter(
+        "diag_server_refused_total",
+        "Requests refused because too much was under way or took too long.",
+        limits.refused(),
+    );
+    counter(
+        "diag_server_connections_refused_total",
+        "Connections that found all places of the own listener taken.",
+        turned_away(),
+    );
+    let panics = limits.panics.load(Ordering::Relaxed);
+    counter("diag_server_panics_total", "Requests that ended in a panic, which was caught.", panics);
     metrics.finish()
 }
 
