@@ -9,7 +9,8 @@ use tokio::io::AsyncWrite as _;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
-const PATIENCE: Duration = Duration::from_secs(1);
+/// With 64 places at once more than the pace of new connections needs.
+const PATIENCE: Duration = Duration::from_millis(250);
 const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Content-Type: text/plain; charset=utf-8\r\n\
     Content-Length: 72\r\n\
