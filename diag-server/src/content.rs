@@ -10,8 +10,8 @@ pub(crate) const JSON: &str = "application/json";
 pub(crate) const SVG: &str = "image/svg+xml";
 /// Alloy refuses profiles of any other type.
 pub(crate) const PROFILE: &str = "application/octet-stream";
-/// Prometheus 3 refuses a scrape without a version it knows.
-pub(crate) const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The content type of metrics. Prometheus 3 refuses a scrape without a version it knows.
+pub const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// An answer of this type that is neither cached, sniffed nor embedded elsewhere.
 pub(crate) fn answer(content_type: &'static str, body: impl Into<Body>) -> Response {

@@ -19,7 +19,7 @@
 //!
 //! The routes have absolute paths (`/debug/...` and `/metrics`): `merge` them, do not `nest` them; pprof's clients
 //! know the paths. A service with a `/metrics` of its own takes [`Options::without_metrics`], since axum panics when
-//! two routes have one path; the same text is always at `/debug/diag/metrics` too. The runtime of the host must have
+//! two routes have one path; the same text is always at `/debug/diag/metrics` too, and [`metrics_text`] gives it to append. The runtime of the host must have
 //! tokio's timer on (`enable_all`, as `#[tokio::main]` does).
 //!
 //! # What is guarded
@@ -68,5 +68,7 @@ mod token;
 mod ui;
 mod turn_away;
 
+pub use content::METRICS as METRICS_CONTENT_TYPE;
 pub use listener::{Error, Server, serve};
+pub use metrics::metrics_text;
 pub use options::{Options, router, router_with};

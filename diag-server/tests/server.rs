@@ -202,6 +202,41 @@ fn metrics_and_memory_know_the_allocator() {
 }
 
 #[test]
+fn a_host_appends_them_to_its_own() {
+    server();
+    let diag = diag::Diag::running().unwrap();
+    let text = diag_server::metrics_text(&diag, |name| !name.starts_with("process_"));
+    assert!(text.starts_with("# HELP ") && text.ends_with('\n'));
+    assert!(text.contains("\njemalloc_allocated_bytes ") && text.contains("\ndiag_heap_up 1\n"), "{text}");
+    assert!(!text.contains("process_"), "{text}");
+    let one = diag_server::metrics_text(&diag, |name| name == "process_threads");
+    assert_eq!(one.lines().count(), 3, "{one}");
+}
+
+#[test]
+fn scrapes_show_the_last_verdict_and_do_not_wait_for_one() {
+    let addr = server();
+    // The first scrape asks for it.
+    let text = loop {
+        let text = get_ok(addr, "/metrics").text();
+        if text.contains("diag_leak_verdict{") {
+            break text;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
+    let one = text.lines().filter(|l| l.starts_with("diag_leak_verdict{") && l.ends_with(" 1")).count();
+    assert_eq!(one, 1, "{text}");
+    let age = |text: &str| -> f64 {
+        let line = text.lines().find_map(|l| l.strip_prefix("diag_leak_verdict_age_seconds "));
+        line.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
+    };
+    let later = get_ok(addr, "/metrics").text();
+    // It is kept for a minute.
+    assert!(age(&later) > age(&text) || age(&text) > 50.0, "{} then {}", age(&text), age(&later));
+    assert!(!get_ok(addr, "/metrics?verdict=0").text().contains("diag_leak_"));
+}
+
+#[test]
 fn triage_sees_what_drips() {
     let _turn = turn();
     let addr = server();

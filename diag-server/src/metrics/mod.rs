@@ -1,12 +1,17 @@
 //! `/metrics`: Prometheus text, version 0.0.4. What cannot be read is left out, never zero.
+//!
+//! A scrape reads counters and some files of `/proc`; the leak verdict is one of the last minutes (`verdict`, whose query
+//! parameter `verdict=0` leaves it out).
 
 mod process;
+mod verdict;
 mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::extract::State;
+use axum::http::Uri;
 use axum::response::Response;
 use diag::cpu::CpuStats;
 use diag::memory::{Cgroup, Jemalloc, Limit, Process, Reading, Waterline};
@@ -18,18 +23,39 @@ use crate::content;
 use crate::failure::Failure;
 use crate::limits::Shared;
 use crate::listener::turned_away;
+use crate::query::Query;
 
 /// Where Prometheus looks first.
 pub(crate) const PATH: &str = "/metrics";
 /// For hosts whose own metrics are at [`PATH`].
 pub(crate) const SECOND_PATH: &str = "/debug/diag/metrics";
 
-pub(crate) async fn text(State(shared): State<Arc<Shared>>) -> Result<Response, Failure> {
-    let text = shared.light(move |diag| Ok(collect(diag))).await? + &write_server(&shared);
+pub(crate) async fn text(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Response, Failure> {
+    let with_verdict = Query::of(&uri)?.flag("verdict", true)?;
+    let text = shared.light(move |diag| Ok(collect(diag, with_verdict))).await? + &write_server(&shared);
     Ok(content::answer(content::METRICS, text))
 }
 
-fn collect(diag: &Diag) -> String {
+/// The metrics as text, for a `/metrics` that the host has already: `wanted` says by name which of them, so that none is there
+/// twice. Reads a few files of `/proc`. Without the counters of the routes (`diag_server_*`).
+///
+/// ```
+/// # async fn metrics(own_registry_text: impl Fn() -> String) -> impl axum::response::IntoResponse {
+/// let mut text: String = own_registry_text(); // what the service measures itself, process_* among it
+/// if let Some(diag) = diag::Diag::running() {
+///     text += &diag_server::metrics_text(&diag, |name| !name.starts_with("process_"));
+/// }
+/// ([("content-type", diag_server::METRICS_CONTENT_TYPE)], text)
+/// # }
+/// ```
+///
+/// Take [`Options::without_metrics`](crate::Options::without_metrics) with it: axum panics over two routes of one path.
+pub fn metrics_text(diag: &Diag, wanted: impl Fn(&str) -> bool) -> String {
+    let _unprofiled = diag::Unprofiled::begin();
+    write::keep(&collect(diag, verdict::NAMES.iter().any(|name| wanted(name))), wanted)
+}
+
+fn collect(diag: &Diag, with_verdict: bool) -> String {
     let mut metrics = Metrics::default();
     // Scraped every few seconds: without the walk of the page tables.
     let waterline = diag::memory::read_quick();
@@ -39,6 +65,9 @@ fn collect(diag: &Diag) -> String {
     write_process(&mut metrics, &waterline.process, &ProcessTimes::read());
     write_cgroup(&mut metrics, &waterline);
     write_diag(&mut metrics, &diag.status());
+    if with_verdict && let Some(last) = verdict::last(diag) {
+        verdict::write(&mut metrics, &last);
+    }
     metrics.finish()
 }
 
@@ -96,12 +125,18 @@ fn write_cgroup(m: &mut Metrics, waterline: &Waterline) {
     });
     let value = |reading: &Reading<u64>| reading.value().map(|v| v as f64);
     m.gauge("diag_cgroup_memory_bytes", "Charged to the cgroup.", value(&cgroup.current_bytes));
+    m.gauge("diag_cgroup_memory_peak_bytes", "The highest so far.", value(&cgroup.peak_bytes));
     m.gauge(
         "diag_cgroup_working_set_bytes",
         "The same without inactive file pages.",
         value(&cgroup.working_set_bytes),
     );
     m.gauge("diag_cgroup_limit_bytes", "The limit that applies; +Inf when there is none.", limit);
+    m.counter(
+        "diag_cgroup_limit_hits_total",
+        "How often the limit was about to be exceeded, before reclaim or a kill.",
+        value(&cgroup.events.max),
+    );
     m.counter(
         "diag_cgroup_oom_kills_total",
         "Processes killed in the cgroup.",
@@ -123,6 +158,11 @@ fn write_cgroup(m: &mut Metrics, waterline: &Waterline) {
 }
 
 fn write_diag(m: &mut Metrics, status: &Status) {
+    m.labelled_gauge("diag_info", "Version of diag.", "version", [(status.version, 1.0)].into_iter());
+    if let Some(captures) = &status.captures {
+        m.counter("diag_captures_total", "Captures written to files.", Some(captures.written as f64));
+        m.counter("diag_capture_failures_total", "Captures that failed.", Some(captures.failed as f64));
+    }
     m.gauge("diag_uptime_seconds", "Since diag was started.", Some(status.uptime_s));
     m.gauge("diag_problems", "What does not work as asked; see status.", Some(status.problems.len() as f64));
     m.counter(

@@ -25,11 +25,31 @@ impl Metrics {
         label: &str,
         values: impl Iterator<Item = (&'a str, f64)>,
     ) {
+        self.labelled((name, help, "counter"), label, values);
+    }
+
+    /// Gauges that differ in one label.
+    pub(super) fn labelled_gauge<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl Iterator<Item = (&'a str, f64)>,
+    ) {
+        self.labelled((name, help, "gauge"), label, values);
+    }
+
+    fn labelled<'a>(
+        &mut self,
+        (name, help, kind): (&str, &str, &str),
+        label: &str,
+        values: impl Iterator<Item = (&'a str, f64)>,
+    ) {
         let mut values = values.peekable();
         if values.peek().is_none() {
             return;
         }
-        self.head(name, help, "counter");
+        self.head(name, help, kind);
         for (label_value, value) in values {
             let _ = write!(self.0, "{name}{{{label}=\"{}\"}} ", escape(label_value));
             self.value(value);
@@ -58,6 +78,15 @@ impl Metrics {
     }
 }
 
+/// The families whose names are wanted, with their HELP and TYPE.
+pub(super) fn keep(text: &str, wanted: impl Fn(&str) -> bool) -> String {
+    let name = |line: &str| -> String {
+        let rest = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE ")).unwrap_or(line);
+        rest.chars().take_while(|c| !matches!(c, ' ' | '{')).collect()
+    };
+    text.split_inclusive('\n').filter(|line| wanted(&name(line))).collect()
+}
+
 fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
@@ -79,6 +108,10 @@ mod tests {
                         # HELP limit_bytes No limit.\n# TYPE limit_bytes gauge\nlimit_bytes +Inf\n\
                         # HELP b_total B.\n# TYPE b_total counter\nb_total 0.25\n\
                         # HELP c_total C.\n# TYPE c_total counter\nc_total{what=\"x\\\"\\\\\\ny\"} 2\n";
-        assert_eq!(m.finish(), expected);
+        let text = m.finish();
+        assert_eq!(text, expected);
+        let kept = "# HELP c_total C.\n# TYPE c_total counter\nc_total{what=\"x\\\"\\\\\\ny\"} 2\n";
+        assert_eq!(keep(&text, |name| name == "c_total"), kept);
+        assert_eq!(keep(&text, |_| true), text);
     }
 }
