@@ -11,6 +11,9 @@ const PARAMETERS: &[(&str, &[&str])] = &[
     ("/debug/diag/api/v1/memory", &["format"]),
     ("/debug/diag/api/v1/leaks", &["format", "maturity", "watch", "sample_bytes"]),
     ("/debug/diag/api/v1/flamegraph", &["kind", "type", "format", "base", "seconds", "ages", "symbolize"]),
+    ("/debug/diag/api/v1/flamegraph?kind=cpu", &["type", "format", "ages", "hz", "mode", "symbolize"]),
+    // What is no number of seconds is 30 here, as with Go.
+    ("/debug/pprof/profile", &["hz", "mode", "symbolize", "debug"]),
     ("/debug/diag/api/v1/triage", &["seconds", "format"]),
     ("/metrics", &["verdict"]),
     ("/debug/diag/metrics", &["verdict"]),
@@ -42,13 +45,14 @@ const VALUES: &[&str] = &[
 pub(super) fn every_parameter(addr: SocketAddr) {
     let mut asked = 0;
     for (path, parameters) in PARAMETERS {
+        let and = if path.contains('?') { '&' } else { '?' };
         for name in *parameters {
             for value in VALUES {
-                refused(addr, "GET", &format!("{path}?{name}={value}"));
+                refused(addr, "GET", &format!("{path}{and}{name}={value}"));
                 asked += 1;
             }
             let long = "9".repeat(20_000);
-            refused(addr, "GET", &format!("{path}?{name}={long}"));
+            refused(addr, "GET", &format!("{path}{and}{name}={long}"));
         }
     }
     for (path, parameters) in [
@@ -58,6 +62,9 @@ pub(super) fn every_parameter(addr: SocketAddr) {
         ("/debug/pprof/heap", "seconds=0"),
         ("/debug/pprof/heap", "seconds=3601"),
         ("/debug/diag/api/v1/flamegraph", "base=1&ages=1"),
+        ("/debug/diag/api/v1/flamegraph", "kind=cpu&base=1"),
+        ("/debug/pprof/profile", "seconds=3601"),
+        ("/debug/pprof/profile", "seconds=1&hz=0"),
     ] {
         refused(addr, "GET", &format!("{path}?{parameters}"));
     }
@@ -92,7 +99,7 @@ fn the_table_of_parameters_is_complete() {
                 continue;
             }
             let text = std::fs::read_to_string(&path).unwrap();
-            for call in ["get", "flag", "number", "seconds"] {
+            for call in ["get", "flag", "number", "rate", "seconds"] {
                 for of in ["query", "Query::of(&uri)?"] {
                     let call = format!("{of}.{call}(\"");
                     let parts = text.split(&call).skip(1);
