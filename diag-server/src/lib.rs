@@ -65,8 +65,8 @@ mod stall;
 #[cfg(test)]
 mod testing;
 mod token;
-mod ui;
 mod turn_away;
+mod ui;
 
 pub use content::METRICS as METRICS_CONTENT_TYPE;
 pub use listener::{Error, Server, serve};

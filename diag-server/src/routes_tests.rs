@@ -493,7 +493,7 @@ async fn waiting_and_working_have_their_time() {
     let mut limits = Limits::new();
     limits.queue_patience = std::time::Duration::from_millis(20);
     limits.work_patience = std::time::Duration::from_millis(20);
-    let shared = Arc::new(Shared { diag: diag().clone(), limits });
+    let shared = Arc::new(Shared { diag: diag().clone(), limits, kept: Default::default() });
     let (release, wait) = std::sync::mpsc::channel::<()>();
     let stuck = shared.heavy(move |_| wait.recv().map_err(|_| Failure::internal("gone"))).await;
     let told = |failure: Failure| axum::response::IntoResponse::into_response(failure);
@@ -514,7 +514,7 @@ async fn waiting_and_working_have_their_time() {
 
 #[tokio::test]
 async fn large_answers_under_way_share_a_budget() {
-    let shared = Arc::new(Shared { diag: diag().clone(), limits: Limits::new() });
+    let shared = Arc::new(Shared { diag: diag().clone(), limits: Limits::new(), kept: Default::default() });
     let large = |mib: usize| get(move || async move { vec![0u8; mib << 20] });
     let routes = Router::new().route("/40", large(40)).route("/97", large(97)).route("/0", large(0));
     let gate = Gate { access: Access::Host, read_only: false };
