@@ -2,7 +2,8 @@
 //!
 //! A kind is heap, cpu, wall or memory. A capture is `<kind>-<UTC time>-<pid>.<start>.<extension>`: `heap-20261121T130522.123Z-4711.1795266000.pb.gz`. Names
 //! sort by time. `pid.start` tells processes apart, also in containers where the pid is always 1; it is left out when
-//! the target does not say. Captures that a service writes itself (`DIAG_CAPTURE_DIR`) have its pid alone. Other profile files in the directory are taken too, by the time in their name or else by
+//! the target does not say. Captures that a service writes itself (`DIAG_CAPTURE_DIR`) have its pid alone, and behind it the name of
+//! the rule that asked for them, if one did. Other profile files in the directory are taken too, by the time in their name or else by
 //! their modification time. Hidden files and unfinished ones are not looked at.
 
 use std::path::{Path, PathBuf};
@@ -32,6 +33,10 @@ pub struct Capture {
     pub taken_unix_ns: i64,
     /// Whose it is, when the name says so.
     pub process: Option<Process>,
+    /// The rule that asked for it, when the name says so.
+    pub rule: Option<String>,
+    /// Size of the file.
+    pub size_bytes: u64,
 }
 
 const EXTENSIONS: [&str; 8] = [".pb.gz", ".pb", ".pprof", ".prof", ".heap", ".folded", ".collapsed", ".gz"];
@@ -70,9 +75,17 @@ pub fn list_waterlines(dir: &Path) -> Result<Vec<Capture>> {
     Ok(files)
 }
 
+/// All files of captures, of every kind, oldest first; there may be none.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn list_files(dir: &Path) -> Result<Vec<Capture>> {
+    list_as(dir, &[".pb.gz", ".json"])
+}
+
 /// Whose capture a file is, by its name.
 pub fn process_of(path: &Path) -> Option<Process> {
-    parse_stem(path.file_name()?.to_str()?.strip_suffix(".json")?).2
+    parse_stem(path.file_name()?.to_str()?.strip_suffix(".json")?).process
 }
 
 fn list_as(dir: &Path, extensions: &[&str]) -> Result<Vec<Capture>> {
@@ -101,12 +114,14 @@ fn list_as(dir: &Path, extensions: &[&str]) -> Result<Vec<Capture>> {
             .and_then(|t| t.duration_since(UNIX_EPOCH).ok())
             .and_then(|d| i64::try_from(d.as_nanos()).ok())
             .unwrap_or(0);
-        let (kind, taken, process) = parse_stem(stem);
+        let stem = parse_stem(stem);
         captures.push(Capture {
             path: entry.path(),
-            kind: kind.to_owned(),
-            taken_unix_ns: taken.unwrap_or(modified_ns),
-            process,
+            kind: stem.kind.to_owned(),
+            taken_unix_ns: stem.taken_unix_ns.unwrap_or(modified_ns),
+            process: stem.process,
+            rule: stem.rule.map(str::to_owned),
+            size_bytes: meta.len(),
         });
     }
     captures.sort_by(|a, b| (a.taken_unix_ns, &a.path).cmp(&(b.taken_unix_ns, &b.path)));
@@ -152,18 +167,27 @@ fn like(captures: Vec<Capture>, last: &Capture) -> (Vec<Capture>, usize) {
     (kept, left_out)
 }
 
-fn parse_stem(stem: &str) -> (&str, Option<i64>, Option<Process>) {
+/// A name without its extension, taken apart.
+#[derive(Debug, PartialEq, Eq)]
+struct Stem<'a> {
+    kind: &'a str,
+    taken_unix_ns: Option<i64>,
+    process: Option<Process>,
+    rule: Option<&'a str>,
+}
+
+fn parse_stem(stem: &str) -> Stem<'_> {
     let mut parts = stem.split('-');
     let kind = parts.next().unwrap_or(stem);
-    let rest: Vec<&str> = parts.collect();
-    let taken = rest.iter().find_map(|p| clock::parse_stamp(p));
+    let taken_unix_ns = parts.find_map(clock::parse_stamp);
     let number = |text: &str| text.parse::<u64>().ok();
-    let process = rest.last().filter(|_| taken.is_some()).and_then(|p| {
+    let process = parts.next().filter(|_| taken_unix_ns.is_some()).and_then(|p| {
         // The service itself writes its pid alone (DIAG_CAPTURE_DIR).
         let (pid, start) = p.split_once('.').unwrap_or((p, "0"));
         Some(Process { pid: u32::try_from(number(pid)?).ok()?, started_unix_s: number(start)? })
     });
-    (kind, taken, process)
+    let rule = parts.next().filter(|_| process.is_some());
+    Stem { kind, taken_unix_ns, process, rule }
 }
 
 #[cfg(test)]
@@ -177,12 +201,18 @@ mod tests {
         let p = Process { pid: 4711, started_unix_s: 1_795_266_000 };
         let name = file_name("heap", T, Some(p), "pb.gz");
         assert_eq!(name, "heap-20261121T130522.123Z-4711.1795266000.pb.gz");
-        assert_eq!(parse_stem(name.strip_suffix(".pb.gz").unwrap()), ("heap", Some(T), Some(p)));
-        assert_eq!(parse_stem("heap-20261121T130522.123Z"), ("heap", Some(T), None));
-        let by_service = Process { pid: 4711, started_unix_s: 0 };
-        assert_eq!(parse_stem("heap-20261121T130522.123Z-4711"), ("heap", Some(T), Some(by_service)));
-        assert_eq!(parse_stem("before"), ("before", None, None));
-        assert_eq!(parse_stem("before-2"), ("before", None, None));
+        let parsed = |stem| {
+            let Stem { kind, taken_unix_ns, process, rule } = parse_stem(stem);
+            (kind, taken_unix_ns, process, rule)
+        };
+        assert_eq!(parsed(name.strip_suffix(".pb.gz").unwrap()), ("heap", Some(T), Some(p), None));
+        assert_eq!(parsed("heap-20261121T130522.123Z"), ("heap", Some(T), None, None));
+        let by_service = Some(Process { pid: 4711, started_unix_s: 0 });
+        assert_eq!(parsed("heap-20261121T130522.123Z-4711"), ("heap", Some(T), by_service, None));
+        let by_rule = "event-20261121T130522.123Z-4711-near_limit";
+        assert_eq!(parsed(by_rule), ("event", Some(T), by_service, Some("near_limit")));
+        assert_eq!(parsed("before"), ("before", None, None, None));
+        assert_eq!(parsed("before-2"), ("before", None, None, None));
         assert!(file_name("heap", T, Some(p), "pb.gz") < file_name("heap", T + 1_000_000, None, "pb.gz"));
     }
 

@@ -47,6 +47,8 @@ pub struct GlobalArgs {
 pub enum Command {
     /// Pull snapshots of a live process into a directory
     Capture(commands::capture::CaptureArgs),
+    /// What a process left behind: captures by time and by rules, with their reasons
+    Captures(commands::captures::CapturesArgs),
     /// What grew and what vanished between captures, by the code that holds it
     Diff(commands::diff::DiffArgs),
     /// The verdict: which code leaks, how sure that is, and what could not be told

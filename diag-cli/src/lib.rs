@@ -54,6 +54,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     let global = &cli.global;
     match &cli.command {
         Command::Capture(args) => commands::capture::run(global, args),
+        Command::Captures(args) => commands::captures::run(args),
         Command::Diff(args) => commands::diff::run(global, args),
         Command::Leaks(args) => commands::leaks::run(global, args),
         Command::Top(args) => commands::top::run(global, args),

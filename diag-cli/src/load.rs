@@ -405,7 +405,14 @@ mod tests {
     #[test]
     fn a_spread_keeps_both_ends() {
         let captures: Vec<Capture> = (0..100)
-            .map(|i| Capture { path: "x".into(), kind: "heap".into(), taken_unix_ns: i, process: None })
+            .map(|i| Capture {
+                path: "x".into(),
+                kind: "heap".into(),
+                taken_unix_ns: i,
+                process: None,
+                rule: None,
+                size_bytes: 0,
+            })
             .collect();
         let some: Vec<i64> = spread(&captures, 5).iter().map(|c| c.taken_unix_ns).collect();
         assert_eq!(some, [0, 25, 50, 74, 99]);

@@ -246,3 +246,45 @@ fn ctrl_c_ends_cleanly() {
     assert_eq!(events(&caps, "end"), 1);
     assert!(entries(&caps).iter().all(|n| !n.contains("part")));
 }
+
+/// What a service leaves behind that a rule watched over: listed with reasons, and usable as a directory of captures.
+#[test]
+fn captures_by_rules_are_listed_with_their_reasons() {
+    let dir = tempfile::tempdir().unwrap();
+    common::aging::Service::default().write(&dir.path().join("left"));
+    let left = dir.path().join("left");
+    let stamp = "20261121T131850.000Z-4711-near_limit";
+    let heap = common::aging::Service::default().capture(1_130);
+    common::save(&left.join(format!("heap-{stamp}.pb.gz")), &heap);
+    let event = r#"{"schema":"diag.event/1","rule":"near_limit","why":"181.0 MiB of the memory limit of 200.0 MiB in use (91 %)",
+        "problems":["no room for \u001b[31mages"]}"#;
+    std::fs::write(left.join(format!("event-{stamp}.json")), event).unwrap();
+    // A killed writer's half, and one whose event is cut off.
+    std::fs::write(left.join(".heap-20261121T131851.000Z-4711.pb.gz.part"), "x").unwrap();
+    std::fs::write(left.join("event-20261121T131852.000Z-4711-usr2.json"), "{").unwrap();
+
+    let text = run(dir.path(), &["captures", "left"]);
+    let text = &text.ok().stdout;
+    assert!(text.contains("left: 2 by rules, 13 by time"), "{text}");
+    assert!(text.contains("near_limit: 181.0 MiB of the memory limit of 200.0 MiB in use (91 %)"), "{text}");
+    assert!(text.contains("not done: no room for") && !text.contains('\u{1b}'), "{text}");
+    assert!(text.contains("by time, 13 until") && text.contains("next: diag-cli leaks left"), "{text}");
+    assert_eq!(text.matches("usr2").count(), 1, "{text}");
+
+    let list = run(dir.path(), &["captures", "left", "--by-rule", "--format", "json"]).json();
+    assert_eq!(list["schema"], "diag.capture_list/1");
+    let captures = list["captures"].as_array().unwrap();
+    assert_eq!(
+        (captures.len(), captures[0]["rule"].as_str(), captures[0]["pid"].as_u64()),
+        (2, Some("near_limit"), Some(4711))
+    );
+    assert_eq!(captures[0]["next"], format!("diag-cli top left/heap-{stamp}.pb.gz"));
+    // The one by the rule is of the same process as those by time.
+    let leaks = run(dir.path(), &["leaks", "left", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&leaks.stdout).unwrap();
+    assert!(report["watched_s"].as_f64().unwrap() > 125.0, "{report}");
+
+    std::fs::create_dir(dir.path().join("empty")).unwrap();
+    run(dir.path(), &["captures", "empty"]).fails(3, &["DIAG_CAPTURE_DIR"]);
+    run(dir.path(), &["captures", "nowhere"]).fails(2, &["not a directory"]);
+}

@@ -33,6 +33,9 @@ pub(crate) fn turned_away() -> u64 {
     TURNED_AWAY.load(Ordering::Relaxed)
 }
 
+/// Name of the thread.
+pub(crate) const THREAD: &str = "diag-server";
+
 /// How patient the listener is.
 #[derive(Clone, Copy, Debug)]
 struct Patience {
@@ -195,7 +198,7 @@ fn start_with(
     let router = routes::with_fallback(routes(diag, access));
     let (stop, stopped) = watch::channel(false);
     let thread = std::thread::Builder::new()
-        .name("diag-server".to_owned())
+        .name(THREAD.to_owned())
         .spawn(move || {
             // Connections and answers are no news about the host.
             let _unprofiled = diag::Unprofiled::begin();

@@ -48,6 +48,7 @@ fn build_with<S: Clone + Send + Sync + 'static>(
         add(absent.path, get(move || pprof::absent(absent)));
     }
     add(endpoints::API_STATUS, get(api::status));
+    add(endpoints::API_HEALTH, get(api::health));
     add(endpoints::API_MEMORY, get(api::memory));
     add(endpoints::API_LEAKS, get(api::leaks).post(api::leaks));
     add(endpoints::API_FLAMEGRAPH, get(api::flamegraph));

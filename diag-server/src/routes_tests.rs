@@ -195,6 +195,22 @@ async fn status_and_memory() {
 }
 
 #[tokio::test]
+async fn health_says_ok_or_what_is_broken() {
+    assert_eq!(get_ok(endpoints::API_HEALTH).await.body, "ok\n");
+    // This test program has another allocator, so that one part is broken.
+    let deep = request("GET", &format!("{}?deep=true", endpoints::API_HEALTH));
+    let answer = call(Access::Loopback, deep).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    let health: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!((&health["schema"], &health["state"]), (&"diag.health/1".into(), &"broken".into()));
+    assert_eq!(health["listener"], "host");
+    let parts = health["parts"].as_array().unwrap();
+    let heap = parts.iter().find(|p| p["part"] == "heap").unwrap();
+    assert!(heap["why"].as_str().unwrap().contains("diag::Allocator"), "{heap}");
+    refused(request("GET", &format!("{}?deep=very", endpoints::API_HEALTH)), StatusCode::BAD_REQUEST).await;
+}
+
+#[tokio::test]
 async fn leaks_need_the_collector_and_sane_parameters() {
     for bad in ["watch=0", "watch=never", "maturity=-1", "format=xml"] {
         let path = format!("{}?{bad}", endpoints::API_LEAKS);

@@ -237,6 +237,20 @@ fn scrapes_show_the_last_verdict_and_do_not_wait_for_one() {
 }
 
 #[test]
+fn health_knows_the_parts_and_who_answers() {
+    assert_eq!(get_ok(server(), "/debug/diag/api/v1/health").text(), "ok\n");
+    let answer = get_ok(server(), "/debug/diag/api/v1/health?deep=true");
+    assert_eq!(answer.header("content-type"), "application/json");
+    let health: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((&health["state"], &health["listener"]), (&"ok".into(), &"own".into()), "{health}");
+    let part = |name: &str| {
+        let parts = health["parts"].as_array().unwrap();
+        parts.iter().find(|p| p["part"] == name).map(|p| p["state"].clone()).unwrap_or_default()
+    };
+    assert_eq!((part("heap"), part("thread"), part("captures")), ("ok".into(), "ok".into(), "off".into()));
+}
+
+#[test]
 fn triage_sees_what_drips() {
     let _turn = turn();
     let addr = server();

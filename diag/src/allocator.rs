@@ -14,7 +14,7 @@ use crate::sys::thread;
 /// static ALLOC: diag::Allocator = diag::Allocator;
 /// ```
 ///
-/// It adds one thread-local store to `realloc` and nothing to the other calls. Sampling starts with
+/// It adds one thread-local store to `realloc`, and to each call that allocates a test for null, for the rule `alloc_failed`. Sampling starts with
 /// [`Builder::start`](crate::Builder::start); until then profiling is compiled in and inactive.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Allocator;
@@ -24,13 +24,13 @@ unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's contract is jemalloc's.
-        unsafe { Jemalloc.alloc(layout) }
+        served(unsafe { Jemalloc.alloc(layout) }, layout.size())
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
-        unsafe { Jemalloc.alloc_zeroed(layout) }
+        served(unsafe { Jemalloc.alloc_zeroed(layout) }, layout.size())
     }
 
     #[inline]
@@ -46,6 +46,17 @@ unsafe impl GlobalAlloc for Allocator {
         // SAFETY: as above.
         let new = unsafe { Jemalloc.realloc(ptr, layout, new_size) };
         thread::with_state(|t| t.realloc_from.set(0));
-        new
+        served(new, new_size)
     }
+}
+
+/// Rules may ask to be told of an allocation that failed.
+#[inline]
+fn served(block: *mut u8, bytes: usize) -> *mut u8 {
+    #[cfg(feature = "triggers")]
+    if block.is_null() {
+        crate::sys::alloc_failure::note_in_handler(bytes);
+    }
+    let _ = bytes;
+    block
 }

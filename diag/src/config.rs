@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Something that does not work as asked, though the rest does.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
 pub struct Problem {
-    /// Which part: `config`, `heap`, `capture`, `declared`.
+    /// Which part: `config`, `heap`, `capture`, `declared`, `rules`.
     pub part: String,
     /// What is wrong.
     pub what: String,
@@ -69,8 +69,13 @@ pub struct Config {
     /// `DIAG_CAPTURE_EVERY`: how often. Default 10 s.
     #[serde(rename = "capture_every_s", serialize_with = "seconds")]
     pub capture_every: Duration,
-    /// Captures kept in the directory, the newest; older ones of this project are deleted. Default 1,000.
+    /// Captures kept in the directory, the newest by time, and as many by rules; older ones of this project are deleted. Default 1,000.
     pub capture_keep: usize,
+    /// `DIAG_CAPTURE_BYTES`: about the most bytes of all captures in the directory; the oldest by time go first. Default 1 GiB.
+    pub capture_keep_bytes: u64,
+    /// `DIAG_RULES`: file with rules, TOML; see [`rules`](crate::rules).
+    #[cfg(feature = "triggers")]
+    pub rules_file: Option<PathBuf>,
     /// `DIAG_DISABLE`: nothing is collected and nothing listens.
     pub disabled: bool,
     /// Let jemalloc see the stacks too, so that its own dumps stay useful to others; costs a second walk a sample.
@@ -99,6 +104,9 @@ impl Default for Config {
             capture_dir: None,
             capture_every: Duration::from_secs(10),
             capture_keep: 1_000,
+            capture_keep_bytes: 1 << 30,
+            #[cfg(feature = "triggers")]
+            rules_file: None,
             disabled: false,
             stacks_for_jemalloc: false,
             force_prof_dump: false,
@@ -141,6 +149,11 @@ impl Config {
         take("DIAG_CAPTURE_EVERY", "a time of at least 1s such as 10s or 5m", &mut |v| {
             put(&mut self.capture_every, parse_duration(v).filter(|d| *d >= Duration::from_secs(1)))
         });
+        take("DIAG_CAPTURE_BYTES", "a number of bytes such as 256MiB", &mut |v| {
+            put(&mut self.capture_keep_bytes, parse_bytes(v).filter(|b| *b > 0))
+        });
+        #[cfg(feature = "triggers")]
+        take("DIAG_RULES", "a path", &mut |v| put(&mut self.rules_file, path(v).map(Some)));
         take("DIAG_DISABLE", "1, true, 0 or false", &mut |v| put(&mut self.disabled, parse_switch(v)));
         problems
     }
@@ -159,7 +172,7 @@ fn parse_switch(text: &str) -> Option<bool> {
 }
 
 /// `524288`, `512k`, `512KiB`, `1M`; all powers of 1024.
-fn parse_bytes(text: &str) -> Option<u64> {
+pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(digits)?;
     let shift = match unit.trim().to_ascii_lowercase().as_str() {
@@ -173,7 +186,7 @@ fn parse_bytes(text: &str) -> Option<u64> {
 }
 
 /// `10`, `10s`, `500ms`, `5m`, `1h`; a bare number is seconds.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(digits)?;
     let number = number.parse::<u64>().ok()?;

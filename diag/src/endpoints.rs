@@ -39,3 +39,5 @@ pub const API_FLAMEGRAPH: &str = "/debug/diag/api/v1/flamegraph";
 pub const API_TRIAGE: &str = "/debug/diag/api/v1/triage";
 /// Gives jemalloc's unused pages back, and says what that brought; POST only, JSON.
 pub const API_PURGE: &str = "/debug/diag/api/v1/purge";
+/// Whether diag answers: `ok`; with `deep=true` how its parts are, JSON (`diag.health/1`), 503 when one is broken.
+pub const API_HEALTH: &str = "/debug/diag/api/v1/health";

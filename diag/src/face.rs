@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use crate::capture::Captures;
 use crate::config::{Config, Problem, Secret};
 use crate::heap::{self, Heap, HeapError, HeapStats};
 use crate::leaks::History;
@@ -24,6 +25,9 @@ struct Inner {
     started: Instant,
     started_unix_ns: u64,
     worker: Option<Worker>,
+    captures: Option<Arc<Captures>>,
+    #[cfg(feature = "triggers")]
+    triggers: Option<crate::trigger::Triggers>,
     /// Births and deaths since the start, where the collector knows them.
     history: Option<Arc<History>>,
     #[cfg(feature = "symbols")]
@@ -71,7 +75,10 @@ pub struct Status {
     #[cfg(feature = "cpu")]
     pub cpu: Option<crate::cpu::CpuStats>,
     /// Captures to files, when a directory is set.
-    pub captures: Option<crate::worker::CaptureStats>,
+    pub captures: Option<crate::capture::CaptureStats>,
+    /// The rules, when there are any.
+    #[cfg(feature = "triggers")]
+    pub triggers: Option<crate::trigger::TriggerStats>,
     /// What does not work as asked.
     pub problems: Vec<Problem>,
 }
@@ -79,7 +86,9 @@ pub struct Status {
 /// Settings before the start. `DIAG_*` variables override them.
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
-    config: Config,
+    pub(crate) config: Config,
+    #[cfg(feature = "triggers")]
+    pub(crate) asked: crate::rules::Asked,
 }
 
 impl std::fmt::Debug for Diag {
@@ -176,9 +185,14 @@ impl Diag {
     /// # Errors
     /// What failed and on which path, or that no directory is set.
     pub fn capture_now(&self) -> std::io::Result<()> {
-        match &self.inner.worker {
-            Some(worker) => worker.capture_now(),
-            None => Err(std::io::Error::other("the diagnostics are disabled (DIAG_DISABLE)")),
+        match &self.inner.captures {
+            Some(captures) => captures.by_time(),
+            None if self.inner.config.disabled => {
+                Err(std::io::Error::other("the diagnostics are disabled (DIAG_DISABLE)"))
+            }
+            None => Err(std::io::Error::other(
+                "no capture directory; set DIAG_CAPTURE_DIR or the builder's capture_dir",
+            )),
         }
     }
 
@@ -193,6 +207,19 @@ impl Diag {
         stats
     }
 
+    pub(crate) fn captures(&self) -> Option<&Captures> {
+        self.inner.captures.as_deref()
+    }
+
+    pub(crate) fn worker(&self) -> Option<&Worker> {
+        self.inner.worker.as_ref()
+    }
+
+    #[cfg(feature = "triggers")]
+    pub(crate) fn triggers(&self) -> Option<&crate::trigger::Triggers> {
+        self.inner.triggers.as_ref()
+    }
+
     pub(crate) fn history(&self) -> Option<&History> {
         self.inner.history.as_deref()
     }
@@ -201,8 +228,12 @@ impl Diag {
     pub fn status(&self) -> Status {
         let inner = &self.inner;
         let mut problems = inner.problems.clone();
-        let captures = inner.worker.as_ref().and_then(Worker::capture_stats);
+        let captures = inner.captures.as_ref().map(|captures| captures.stats());
         problems.extend(captures.as_ref().and_then(|c| c.last_problem.clone()));
+        #[cfg(feature = "triggers")]
+        let triggers = inner.triggers.as_ref().map(crate::trigger::Triggers::stats);
+        #[cfg(feature = "triggers")]
+        problems.extend(triggers.iter().flat_map(|t| t.problems.iter().cloned()));
         let declared = crate::declared::snapshot();
         problems.extend(crate::declared::problems());
         Status {
@@ -219,6 +250,8 @@ impl Diag {
             #[cfg(feature = "cpu")]
             cpu: self.cpu().ok().map(|cpu| cpu.stats()),
             captures,
+            #[cfg(feature = "triggers")]
+            triggers,
             problems,
         }
     }
@@ -227,9 +260,21 @@ impl Diag {
 #[cfg(feature = "memory")]
 pub(crate) fn waterline(heap: &Result<Heap, HeapError>) -> crate::memory::Waterline {
     let _unprofiled = crate::Unprofiled::begin();
-    let mut waterline = crate::memory::read();
-    waterline.diag_bytes =
-        heap.as_ref().map(|heap| heap.stats().memory_bytes).map_err(HeapError::clone).into();
+    with_own_bytes(crate::memory::read(), heap)
+}
+
+/// The waterline with what the diagnostics themselves hold.
+#[cfg(feature = "memory")]
+pub(crate) fn with_own_bytes(
+    mut waterline: crate::memory::Waterline,
+    heap: &Result<Heap, HeapError>,
+) -> crate::memory::Waterline {
+    #[cfg(feature = "triggers")]
+    let set_aside = crate::trigger::held_bytes();
+    #[cfg(not(feature = "triggers"))]
+    let set_aside = 0;
+    let own = heap.as_ref().map(|heap| heap.stats().memory_bytes + set_aside);
+    waterline.diag_bytes = own.map_err(HeapError::clone).into();
     waterline
 }
 
@@ -244,6 +289,10 @@ pub(crate) fn identity(config: &Config) -> Vec<String> {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        #[cfg(feature = "triggers")]
+        if let Some(triggers) = self.triggers.take() {
+            triggers.finish();
+        }
         if let Some(worker) = self.worker.take() {
             worker.finish();
         }
@@ -328,6 +377,13 @@ impl Builder {
         self
     }
 
+    /// About the most bytes of all captures in the directory. Default 1 GiB.
+    #[must_use]
+    pub fn capture_keep_bytes(mut self, bytes: u64) -> Self {
+        self.config.capture_keep_bytes = bytes;
+        self
+    }
+
     /// Collect nothing and listen nowhere; [`Diag::status`] says so.
     #[must_use]
     pub fn disabled(mut self, disabled: bool) -> Self {
@@ -368,14 +424,28 @@ impl Builder {
         let heap = start_heap(&config, &mut problems);
         let history =
             heap.as_ref().ok().filter(|heap| heap.now_ns().is_some()).map(|h| Arc::new(History::new(h)));
-        let worker =
-            (!config.disabled).then(|| Worker::start(&config, heap.clone(), history.clone(), &mut problems));
+        let captures =
+            (!config.disabled).then(|| Captures::new(&config, heap.clone())).flatten().map(Arc::new);
+        let worker = (!config.disabled).then(|| {
+            let every = config.capture_every;
+            Worker::start(captures.clone(), every, heap.clone(), history.clone(), &mut problems)
+        });
+        #[cfg(feature = "triggers")]
+        let triggers = if config.disabled {
+            None
+        } else {
+            let asked = crate::trigger::asked(&config, self.asked, &mut problems);
+            crate::trigger::Triggers::start(asked, &config, &heap, captures.as_ref(), &mut problems)
+        };
         let inner = Arc::new(Inner {
             heap,
             problems,
             started: Instant::now(),
             started_unix_ns: crate::sys::clock::unix_ns(),
             worker,
+            captures,
+            #[cfg(feature = "triggers")]
+            triggers,
             history,
             #[cfg(feature = "symbols")]
             symbols: Mutex::new(crate::symbols::Resolver::in_process()),

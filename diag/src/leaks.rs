@@ -123,7 +123,7 @@ impl LeakWatch {
     /// # Errors
     /// When the stacks cannot be named.
     pub fn report(&self, options: &LeakOptions) -> Result<Report, HeapError> {
-        let mut report = judge(&self.diag, &self.heap, &self.cohorts, options)?;
+        let mut report = judge(&self.diag, &self.heap, &self.cohorts, options, true)?;
         // A container doubles once in each octave of the process's age: that takes the whole past to see.
         let past = self.diag.leaks(options)?;
         report.add_suspects(past.suspects.into_iter().filter(|s| s.doublings.is_some()));
@@ -139,12 +139,17 @@ impl Diag {
     /// # Errors
     /// Without the heap collector, or when it has fallen back to `prof.dump`, which knows no ages.
     pub fn leaks(&self, options: &LeakOptions) -> Result<Report, HeapError> {
+        self.leaks_named(options, true)
+    }
+
+    /// The same, without names where there is no memory to find them.
+    pub(crate) fn leaks_named(&self, options: &LeakOptions, named: bool) -> Result<Report, HeapError> {
         let _unprofiled = crate::Unprofiled::begin();
         let heap = *self.heap()?;
         let history = self.history().ok_or_else(no_ages)?;
         let judged = |mut cohorts: Cohorts| {
             heap.census(&mut cohorts, crate::work::total());
-            judge(self, &heap, &cohorts, options)
+            judge(self, &heap, &cohorts, options, named)
         };
         let report = judged(history.whole())?;
         match history.recent().filter(|_| report.verdict != leak::Verdict::Leak) {
@@ -185,10 +190,16 @@ fn no_ages() -> HeapError {
     }
 }
 
-fn judge(diag: &Diag, heap: &Heap, cohorts: &Cohorts, options: &LeakOptions) -> Result<Report, HeapError> {
+fn judge(
+    diag: &Diag,
+    heap: &Heap,
+    cohorts: &Cohorts,
+    options: &LeakOptions,
+    named: bool,
+) -> Result<Report, HeapError> {
     let profile = heap.stacks_where(|stack| cohorts.contains(stack))?;
     #[cfg(feature = "symbols")]
-    let profile = diag.symbolize(&profile)?;
+    let profile = if named { diag.symbolize(&profile)? } else { profile };
     let stacks = stacks_by_number(&profile);
     let stats = heap.stats();
     let target = options.target.clone().unwrap_or_else(|| format!("http://{}", diag.config().listen));
@@ -207,6 +218,11 @@ fn judge(diag: &Diag, heap: &Heap, cohorts: &Cohorts, options: &LeakOptions) -> 
     };
     let mut report =
         leak::judge(cohorts, Stacks { profile: &profile, of_row: &|row| stacks.get(&row).copied() }, &judged);
+    if !named {
+        report.reasons.push(
+            "memory is short, so that names were not looked up; `diag-cli leaks` on the directory names the code".to_owned(),
+        );
+    }
     if !stats.active {
         report.reasons.push("sampling is switched off: what is allocated meanwhile is not seen".to_owned());
         if report.verdict == leak::Verdict::NoLeak {

@@ -20,6 +20,7 @@
 //! - [`Diag::leaks`] and [`leak`]: whether it leaks, which code, and how sure that is.
 //! - [`LeakCheck`] and [`assert_no_leak!`]: the same of a workload in a test.
 //! - [`memory`]: where the process's memory stands, from allocator, kernel and cgroup.
+//! - [`rules`]: captures before the kernel kills, and at other moments that nobody watches.
 //! - [`work()`], [`declare_cap`], [`gauge`]: what the host says of itself, so that growth is judged by it.
 //! - [`profile`]: the profile model, its codecs and operations; all that tools need, without any collector.
 //! - [`symbols`]: names for addresses.
@@ -31,6 +32,7 @@
 //! - `heap` (default): [`Allocator`], the heap collector, [`Diag`]. Linux on x86-64 (tested) and aarch64.
 //! - `cpu` (default): CPU profiles. Linux on x86-64 (tested) and aarch64; elsewhere by the `pprof` crate.
 //! - `memory` (default): the waterline.
+//! - `triggers` (default): rules. With `heap` and `memory`.
 //! - `symbols` (default): names. Without any feature, what is left is [`profile`] and [`work()`].
 //! - `cpu-guard`: the `pprof` crate as the last resort for CPU profiles on Linux too.
 //! - `tracing`: `SpanLayer`, which labels live samples with the span, route and fields they were allocated in, and CPU time
@@ -44,12 +46,16 @@
 //! | `DIAG_SAMPLE_BYTES` | mean bytes between heap samples: `524288`, `512KiB`; rounded to a power of two |
 //! | `DIAG_LISTEN` | where `diag_server::serve` listens; 127.0.0.1:6060 |
 //! | `DIAG_TOKEN_FILE` | file with the token that clients must show; required off loopback |
-//! | `DIAG_CAPTURE_DIR`, `DIAG_CAPTURE_EVERY` | writes captures to a directory, every `10s` |
+//! | `DIAG_CAPTURE_DIR`, `DIAG_CAPTURE_EVERY` | writes captures to a directory, every `10s`, and at 90 % of the memory limit |
+//! | `DIAG_CAPTURE_BYTES` | about the most bytes of all captures; `1GiB` |
+//! | `DIAG_RULES` | file with [`rules`], TOML |
 //! | `DIAG_DISABLE` | `1`: collect nothing, listen nowhere |
 //! | `_RJEM_MALLOC_CONF` (`MALLOC_CONF` when jemalloc replaces malloc) | jemalloc's own settings, `lg_prof_sample:16` among them |
 
 #[cfg(feature = "heap")]
 mod allocator;
+#[cfg(feature = "heap")]
+mod capture;
 #[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux")))]
 mod code;
 #[cfg(feature = "heap")]
@@ -68,6 +74,8 @@ pub mod evidence;
 #[cfg(feature = "heap")]
 mod face;
 #[cfg(feature = "heap")]
+mod health;
+#[cfg(feature = "heap")]
 pub mod heap;
 pub mod leak;
 #[cfg(feature = "heap")]
@@ -77,16 +85,22 @@ mod leaks;
 #[cfg(feature = "memory")]
 pub mod memory;
 pub mod profile;
+#[cfg(feature = "triggers")]
+pub mod rules;
 #[cfg(feature = "symbols")]
 pub mod symbols;
 #[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux"), feature = "symbols"))]
 mod sys;
+#[cfg(feature = "triggers")]
+mod trigger;
 mod work;
 #[cfg(feature = "heap")]
 mod worker;
 
 #[cfg(feature = "heap")]
 pub use allocator::Allocator;
+#[cfg(feature = "heap")]
+pub use capture::CaptureStats;
 #[cfg(feature = "heap")]
 pub use config::{Config, Problem, Secret};
 #[cfg(feature = "tracing")]
@@ -100,13 +114,15 @@ pub use declared::{Declaration, GaugeReading, declare_cap, gauge};
 #[cfg(feature = "heap")]
 pub use face::{Builder, Diag, Error, Status};
 #[cfg(feature = "heap")]
+pub use health::{Health, PartHealth, PartState};
+#[cfg(feature = "heap")]
 pub use leak_check::{LeakCheck, LeakFound, LeakedSite};
 #[cfg(feature = "heap")]
 pub use leaks::{Course, Courses, LeakOptions, LeakWatch};
 #[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux")))]
 pub use sys::thread::Unprofiled;
+#[cfg(feature = "triggers")]
+pub use trigger::{ReliefStats, TriggerStats, trigger};
 #[cfg(feature = "tower")]
 pub use work::{Counted, CountedFuture, WorkLayer};
 pub use work::{total as work_total, work};
-#[cfg(feature = "heap")]
-pub use worker::CaptureStats;

@@ -35,12 +35,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("symbols", &["profile", "sys"]),
     ("allocator", &["sys"]),
     ("config", &["sys"]),
+    // Rules are pure; `trigger` looks and acts.
+    ("rules", &["config"]),
     // The face of the crate and what runs beneath it may use all.
     ("face", &["*"]),
     ("course", &["*"]),
     ("leaks", &["*"]),
     ("leak_check", &["*"]),
     ("worker", &["*"]),
+    ("trigger", &["*"]),
+    ("health", &["*"]),
     ("capture", &["*"]),
     ("lib", &["*"]),
 ];

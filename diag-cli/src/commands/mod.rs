@@ -1,6 +1,7 @@
 //! The verbs, one a file. Each has its arguments and a `run`.
 
 pub mod capture;
+pub mod captures;
 pub mod check;
 pub mod convert;
 #[cfg(feature = "demo")]

@@ -1,6 +1,7 @@
 //! `/debug/diag/api/v1/`.
 
 mod flamegraph;
+mod health;
 mod kept;
 mod labels;
 mod leaks;
@@ -16,6 +17,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 pub(crate) use flamegraph::flamegraph;
+pub(crate) use health::health;
 pub(crate) use kept::{keep, kept};
 pub(crate) use leaks::{courses, leaks};
 pub(crate) use triage::{purge, triage};

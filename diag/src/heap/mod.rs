@@ -14,6 +14,8 @@ mod snapshot;
 mod start;
 mod threads;
 
+#[cfg(all(test, feature = "triggers"))]
+mod bound_tests;
 #[cfg(test)]
 mod tests;
 
@@ -134,6 +136,16 @@ impl Heap {
         match self.source {
             Source::Hooks(collector) => Ok(snapshot::take(collector, options.ages)?),
             Source::Dump => dump::take(),
+        }
+    }
+
+    /// About the most bytes that a [`snapshot`](Self::snapshot) with its encoding allocates; 0 for the fallback, where it is jemalloc that
+    /// writes.
+    #[cfg(feature = "triggers")]
+    pub(crate) fn snapshot_bound_bytes(&self, ages: bool) -> u64 {
+        match self.source {
+            Source::Hooks(collector) => snapshot::bound_bytes(collector, ages),
+            Source::Dump => 0,
         }
     }
 

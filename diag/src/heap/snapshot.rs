@@ -85,6 +85,23 @@ pub(crate) fn take(collector: &Collector, ages: bool) -> Result<Profile, Profile
     rows.finish(collector, now.unix_ns)
 }
 
+/// About the most bytes that [`take`] and the encoding of its profile allocate, freed ones included: a bound of what they take from the
+/// system. Some 1.1 KiB a live sample with ages, which is 0.2 % of the heap at the default period.
+///
+/// Measured 2026-11-29 (`bound_tests`, bytes that the thread allocated): 0.6 MB for an empty heap, 1.3 MB for 850 live samples, 6.3 MB for
+/// 4,400 on 3,600 sites, 40.6 MB for 39,000, 70.4 MB for 73,500; without ages 0.5, 0.6, 2.1, 4.3 and 6.7 MB.
+#[cfg(feature = "triggers")]
+pub(crate) fn bound_bytes(collector: &Collector, ages: bool) -> u64 {
+    const EMPTY: u64 = 1 << 20;
+    const A_LIVE_COPY: u64 = 72;
+    const A_LIVE_ROW: u64 = 1_050;
+    const A_SITE_ROW: u64 = 300;
+    const A_FRAME: u64 = 12;
+    let (live, sites) = (collector.live.len(), collector.sites.len() as u64);
+    let rows = sites * A_SITE_ROW + if ages { live * A_LIVE_ROW } else { 0 };
+    EMPTY + live * A_LIVE_COPY + rows + collector.sites.stack_frame_count() as u64 * A_FRAME
+}
+
 /// What is alive of the stacks that `wanted` names by their position, a row for each stack, thread and context,
 /// with the position in the label [`STACK_LABEL`].
 pub(crate) fn take_stacks(

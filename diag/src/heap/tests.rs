@@ -15,7 +15,7 @@ use crate::profile::{Label, LabelValue};
 static ALLOC: crate::Allocator = crate::Allocator;
 
 /// One storm at a time: the collector is the process's.
-fn collector() -> (Heap, &'static Collector, MutexGuard<'static, ()>) {
+pub(super) fn collector() -> (Heap, &'static Collector, MutexGuard<'static, ()>) {
     static TURN: Mutex<()> = Mutex::new(());
     static STARTED: Mutex<Option<Heap>> = Mutex::new(None);
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,6 +3,7 @@
 //! week is seen too.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::heap::Heap;
@@ -20,6 +21,8 @@ const SHARE_OF_LIMIT: u64 = 8;
 /// See the module. Filled by the diagnostics' thread.
 pub(crate) struct History {
     kept: Mutex<Kept>,
+    /// When the last census was taken, on the collector's clock.
+    last_ns: AtomicI64,
 }
 
 struct Kept {
@@ -31,7 +34,10 @@ struct Kept {
 
 impl History {
     pub(crate) fn new(heap: &Heap) -> Self {
-        Self { kept: Mutex::new(Kept::new(heap.stats().memory_limit_bytes)) }
+        Self {
+            kept: Mutex::new(Kept::new(heap.stats().memory_limit_bytes)),
+            last_ns: AtomicI64::new(heap.now_ns().unwrap_or(0)),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -43,7 +49,14 @@ impl History {
         let Some(now_ns) = heap.now_ns() else { return };
         for cohorts in self.lock().due(now_ns) {
             heap.census(cohorts, crate::work::total());
+            self.last_ns.store(now_ns, Ordering::Relaxed);
         }
+    }
+
+    /// Seconds since the last census, or since the start.
+    pub(crate) fn last_census_age(&self, heap: &Heap) -> Option<f64> {
+        let age_ns = heap.now_ns()? - self.last_ns.load(Ordering::Relaxed);
+        Some(age_ns as f64 / 1e9)
     }
 
     pub(crate) fn memory_bytes(&self) -> u64 {

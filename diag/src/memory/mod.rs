@@ -19,6 +19,8 @@ mod reading;
 mod source;
 mod text;
 pub mod triage;
+#[cfg(feature = "triggers")]
+pub(crate) mod watch;
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};

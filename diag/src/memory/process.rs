@@ -23,6 +23,12 @@ pub(super) fn read(source: &Source, effort: Effort) -> Process {
     parse(&source.read(STATUS), &rollup)
 }
 
+/// VmRSS alone.
+#[cfg(feature = "triggers")]
+pub(super) fn read_rss(source: &Source) -> Option<u64> {
+    Fields::new(STATUS, &source.read(STATUS)).kib("VmRSS").value()
+}
+
 pub(super) fn read_machine(source: &Source) -> Machine {
     let text = source.read(MEMINFO);
     let meminfo = Fields::new(MEMINFO, &text);

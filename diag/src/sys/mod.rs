@@ -7,6 +7,8 @@
 // What two collectors share neither uses to the full alone.
 #![cfg_attr(not(all(feature = "heap", feature = "cpu")), allow(dead_code))]
 
+#[cfg(feature = "triggers")]
+pub(crate) mod alloc_failure;
 #[cfg(all(any(feature = "heap", feature = "cpu"), target_arch = "x86_64"))]
 pub(crate) mod cfi;
 #[cfg(any(feature = "heap", feature = "cpu"))]
@@ -15,6 +17,8 @@ pub(crate) mod clock;
 pub(crate) mod code;
 #[cfg(feature = "cpu")]
 pub(crate) mod cpu;
+#[cfg(feature = "triggers")]
+pub(crate) mod doorbell;
 #[cfg(feature = "heap")]
 pub(crate) mod entry_points;
 #[cfg(any(feature = "heap", feature = "cpu"))]
@@ -23,6 +27,8 @@ pub(crate) mod fork;
 pub(crate) mod hooks;
 #[cfg(feature = "heap")]
 pub(crate) mod jemalloc;
+#[cfg(feature = "triggers")]
+pub(crate) mod jemalloc_decay;
 #[cfg(all(feature = "heap", feature = "memory"))]
 pub(crate) mod jemalloc_stats;
 #[cfg(any(feature = "heap", feature = "cpu"))]
@@ -35,6 +41,8 @@ pub(crate) mod memory_file;
 pub(crate) mod modules;
 #[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) mod region;
+#[cfg(feature = "triggers")]
+pub(crate) mod signal;
 #[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) mod stack_bounds;
 #[cfg(any(feature = "heap", feature = "cpu"))]

@@ -10,7 +10,7 @@ use super::reading::{Limit, Reading};
 use super::source::Source;
 use locate::{Hierarchy, Place};
 
-const MACHINE_PRESSURE: &str = "/proc/pressure/memory";
+pub(super) const MACHINE_PRESSURE: &str = "/proc/pressure/memory";
 /// Deeper trees than this do not exist (the kernel's own default for depth is far above any real one).
 const MOST_LEVELS: usize = 64;
 
