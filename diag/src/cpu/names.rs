@@ -24,8 +24,9 @@ impl Names {
         }
     }
 
+    /// Takes what came with a sample, which is right where the name that the sampler read may still be that of the thread's maker.
     pub(super) fn note(&mut self, thread: u32, name: &[u8; 16]) {
-        if name.first().is_some_and(|b| *b != 0) && !self.0.contains_key(&thread) {
+        if name.first().is_some_and(|b| *b != 0) {
             self.put(thread, name);
         }
     }
@@ -39,5 +40,23 @@ impl Names {
 
     pub(super) fn get(&self, thread: u32) -> &str {
         self.0.get(&thread).map_or("(unknown thread)", String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_with_a_sample_is_the_right_one() {
+        let mut names = Names::default();
+        let me = crate::sys::cpu::clock::own_thread();
+        names.look(me);
+        assert_ne!(names.get(me), "worker");
+        names.note(me, b"worker\0\0\0\0\0\0\0\0\0\0");
+        names.note(me, &[0; 16]);
+        names.look(me);
+        assert_eq!(names.get(me), "worker");
+        assert_eq!(names.get(0), "(unknown thread)");
     }
 }

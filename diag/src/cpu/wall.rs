@@ -158,10 +158,11 @@ impl Looks {
         }
         std::thread::sleep(TO_ANSWER);
         let mut answered = HashSet::new();
-        let Self { code, shared, known, calls, tally, .. } = self;
+        let Self { code, shared, known, calls, tally, names, .. } = self;
         shared.ring.drain(|sample, copy| {
             let node = tally.take(code, calls, sample, copy.as_ref());
             let Some(known) = known.get_mut(&sample.thread) else { return };
+            names.note(sample.thread, &sample.name);
             let state = asked.get(&sample.thread).copied().unwrap_or_default();
             let row = Row { node, thread: sample.thread, context: sample.context, state };
             calls.add(row, charge(known));

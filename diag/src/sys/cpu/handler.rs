@@ -4,7 +4,7 @@
 //! - thread-local state: constant-initialised, no destructor ([`crate::sys::thread`]); only fields of the handler's own;
 //! - gettid, clock_gettime (CPU clock of the thread), ioctl and process_vm_readv: raw system calls, no lock of libc's;
 //! - on a thread's first sample, its stack's bounds: open, ioctl or read, close (all async-signal-safe);
-//! - prctl(PR_GET_NAME): raw system call, for threads that the sampler has not met yet;
+//! - on a thread's first sample, prctl(PR_GET_NAME): raw system call;
 //! - the walk by cached rules ([`Walker::walk_cached_in_handler`]): reads words of the stack inside verified bounds;
 //! - atomics on preallocated tables ([`super::ring`]).
 //!
@@ -298,13 +298,11 @@ impl Shared {
 
     fn sample_in_handler(&self, signal: &Signal, session: u32, registers: Registers, state: &ThreadState) {
         let (thread, cpu_ns) = (clock::own_thread(), clock::own_cpu_ns());
-        let mut name = [0; 16];
         let periods = match signal {
             Signal::Timer(Origin::Process, overrun) => {
                 if self.is_armed(thread) {
                     return;
                 }
-                name = thread::kernel_name();
                 overrun.saturating_add(1)
             }
             Signal::Timer(_, overrun) => overrun.saturating_add(1),
@@ -319,7 +317,10 @@ impl Shared {
         let sample = claimed.sample();
         (sample.thread, sample.periods, sample.context) = (thread, periods, state.context.get());
         sample.cpu_ns = cpu_ns;
-        (sample.name, sample.by_process) = (name, matches!(signal, Signal::Timer(Origin::Process, _)));
+        sample.by_process = matches!(signal, Signal::Timer(Origin::Process, _));
+        // With the first sample: the sampler meets a thread before it is named, or not at all.
+        let is_named = state.named_in.replace(session) == session;
+        sample.name = if is_named { [0; 16] } else { thread::kernel_name() };
         self.walk_in_handler(registers, state, sample);
         claimed.publish();
     }
