@@ -76,20 +76,13 @@ fn main() {
         "{rounds} rounds of {seconds} s each, {CLIENTS} clients; medians over the rounds (least, most)\n"
     );
     println!("{:<12}{:>12}{:>28}{:>28}", "", "requests/s", "p50 µs", "p99 µs");
-    let (_, quiet_p50, quiet_p99) = row(&results, Sort::Quiet, "quiet", seconds);
-    let (_, else_p50, else_p99) = row(&results, Sort::Elsewhere, "elsewhere", seconds);
-    let (_, p50, p99) = row(&results, Sort::Abused, "abused", seconds);
-    let percent = |new: f64, base: f64| (new / base - 1.0) * 100.0;
-    println!(
-        "\nabused against quiet:     p50 {:+.1} %, p99 {:+.1} %",
-        percent(p50, quiet_p50),
-        percent(p99, quiet_p99)
-    );
-    println!(
-        "abused against elsewhere: p50 {:+.1} %, p99 {:+.1} %",
-        percent(p50, else_p50),
-        percent(p99, else_p99)
-    );
+    let quiet = row(&results, Sort::Quiet, "quiet", seconds);
+    let elsewhere = row(&results, Sort::Elsewhere, "elsewhere", seconds);
+    let abused = row(&results, Sort::Abused, "abused", seconds);
+    println!("\nround by round, median of the differences (quartiles)");
+    compare("abused against quiet", &abused, &quiet);
+    compare("abused against elsewhere", &abused, &elsewhere);
+    compare("elsewhere against quiet", &elsewhere, &quiet);
     let mut metrics = TcpStream::connect(server.local_addr()).expect("the listener goes on");
     write!(metrics, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
@@ -98,26 +91,37 @@ fn main() {
     text.lines().filter(|l| l.starts_with("diag_server_")).for_each(|line| println!("{line}"));
 }
 
-/// Prints a line; gives the medians of rate, p50 and p99.
-fn row(results: &[(Sort, Vec<Duration>)], sort: Sort, name: &str, seconds: u64) -> (f64, f64, f64) {
+/// Prints a line; gives p50 and p99 of each round, in microseconds.
+fn row(results: &[(Sort, Vec<Duration>)], sort: Sort, name: &str, seconds: u64) -> [Vec<f64>; 2] {
     let rounds = || results.iter().filter(|(s, _)| *s == sort).map(|(_, times)| times);
-    let over_rounds = |mut values: Vec<f64>| {
-        values.sort_by(f64::total_cmp);
-        (values[values.len() / 2], values[0], values[values.len() - 1])
-    };
-    let quantile = |q: f64| {
+    let quantile = |q: f64| -> Vec<f64> {
         let one = |times: &Vec<Duration>| {
-            let mut sorted = times.clone();
-            sorted.sort();
-            sorted[((sorted.len() - 1) as f64 * q) as usize].as_secs_f64() * 1e6
+            let micros: Vec<f64> = times.iter().map(|t| t.as_secs_f64() * 1e6).collect();
+            at(&micros, q)
         };
-        over_rounds(rounds().map(one).collect())
+        rounds().map(one).collect()
     };
-    let (rate, ..) = over_rounds(rounds().map(|times| times.len() as f64 / seconds as f64).collect());
-    let (p50, p99) = (quantile(0.5), quantile(0.99));
-    let cell = |(median, least, most): (f64, f64, f64)| format!("{median:.0} ({least:.0}, {most:.0})");
-    println!("{name:<12}{rate:>12.0}{:>28}{:>28}", cell(p50), cell(p99));
-    (rate, p50.0, p99.0)
+    let rates: Vec<f64> = rounds().map(|times| times.len() as f64 / seconds as f64).collect();
+    let [p50, p99] = [0.5, 0.99].map(quantile);
+    let cell = |v: &[f64]| format!("{:.0} ({:.0}, {:.0})", at(v, 0.5), at(v, 0.0), at(v, 1.0));
+    println!("{name:<12}{:>12.0}{:>28}{:>28}", at(&rates, 0.5), cell(&p50), cell(&p99));
+    [p50, p99]
+}
+
+fn at(values: &[f64], quantile: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[((sorted.len() - 1) as f64 * quantile) as usize]
+}
+
+/// What else the machine does changes slowly: neighbours in time are compared.
+fn compare(what: &str, new: &[Vec<f64>; 2], base: &[Vec<f64>; 2]) {
+    let cell = |i: usize| {
+        let percent: Vec<f64> =
+            new[i].iter().zip(&base[i]).map(|(new, base)| (new / base - 1.0) * 100.0).collect();
+        format!("{:+.1} % ({:+.1}, {:+.1})", at(&percent, 0.5), at(&percent, 0.25), at(&percent, 0.75))
+    };
+    println!("{what:<26}p50 {:>24}    p99 {:>24}", cell(0), cell(1));
 }
 
 /// A service that does some work and allocates for each request, on a runtime of its own.

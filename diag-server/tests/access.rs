@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
-use common::{get, has_client, retain, run};
+use common::{ask, get, has_client, read, retain, run};
 use diag::Diag;
 use tower::ServiceExt as _;
 
@@ -40,6 +40,26 @@ fn tokens_and_the_switch() {
     let diag = Diag::builder().listen(ANY.parse().unwrap()).token_file(&file).start().unwrap();
     assert!(matches!(diag_server::serve(&diag), Err(diag_server::Error::Token { .. })));
     assert_eq!(status(&diag, None), StatusCode::SERVICE_UNAVAILABLE);
+    drop(diag);
+
+    // The token itself, from the host's code; and nothing may be changed.
+    let diag = Diag::builder()
+        .listen("0.0.0.0:0".parse().unwrap())
+        .token_file(&file)
+        .token("s3cret")
+        .read_only(true)
+        .start()
+        .unwrap();
+    let server = diag_server::serve(&diag).unwrap();
+    secret_and_read_only(SocketAddr::from(([127, 0, 0, 1], server.local_addr().port())));
+    server.shutdown();
+    drop(diag);
+
+    // A secret that did not arrive must not open the door, on loopback either.
+    let diag = Diag::builder().listen(ANY.parse().unwrap()).token(" ").start().unwrap();
+    let error = diag_server::serve(&diag).unwrap_err().to_string();
+    assert!(error.contains("DIAG_TOKEN") && error.contains("is empty"), "{error}");
+    assert_eq!(status(&diag, Some("Bearer ")), StatusCode::SERVICE_UNAVAILABLE);
     drop(diag);
 
     // Off loopback without a token.
@@ -78,6 +98,45 @@ fn go_and_curl(addr: SocketAddr, scratch: &std::path::Path) {
         assert!(!text.contains("s3cret"), "the token is not told");
         let (fine, _) = run("curl", &["-sS", "--fail", &url], scratch);
         assert!(!fine);
+    }
+}
+
+/// No answer, whatever it is about, tells the token; what changes something is refused even with it.
+fn secret_and_read_only(addr: SocketAddr) {
+    let ask = |method: &str, path: &str, shown: &str| {
+        read(ask(addr, &format!("{method} {path} HTTP/1.1\r\nAuthorization: {shown}\r\nX-Rest:")))
+    };
+    for path in [
+        "/debug/pprof/",
+        "/debug/pprof/cmdline",
+        "/debug/pprof/heap?debug=1",
+        "/debug/diag/",
+        "/debug/diag/api/v1/status",
+        "/debug/diag/api/v1/memory",
+        "/debug/diag/api/v1/leaks?format=text",
+        "/debug/diag/api/v1/flamegraph?format=html",
+        "/metrics",
+        "/debug/pprof/heap?seconds=never",
+        "/nothing",
+    ] {
+        // `any:s3cret`
+        for (shown, fine) in
+            [("Bearer s3cret", true), ("Basic YW55OnMzY3JldA==", true), ("Bearer s3cre", false)]
+        {
+            let answer = ask("GET", path, shown);
+            // All other paths are nobody's secret.
+            assert_eq!(answer.status == 401, !fine && path != "/nothing", "{path}: {}", answer.text());
+            let all = format!("{}{}", answer.head, answer.text());
+            assert!(!all.contains("s3cre") && !all.contains("YW55OnMz"), "{path}: {all}");
+        }
+    }
+    let status = ask("GET", "/debug/diag/api/v1/status", "Bearer s3cret").text();
+    assert!(status.contains("\"token\":\"hidden\"") && status.contains("\"read_only\":true"), "{status}");
+    for path in ["/debug/diag/api/v1/purge", "/debug/diag/api/v1/leaks?watch=1&sample_bytes=65536"] {
+        let answer = ask("POST", path, "Bearer s3cret");
+        assert_eq!(answer.status, 403, "{path}: {}", answer.text());
+        assert!(answer.text().contains("read-only"), "{}", answer.text());
+        assert_eq!(ask("POST", path, "Bearer wrong").status, 401, "who has no token is told nothing else");
     }
 }
 
