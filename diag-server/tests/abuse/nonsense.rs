@@ -15,9 +15,15 @@ const PARAMETERS: &[(&str, &[&str])] = &[
     // What is no number of seconds is 30 here, as with Go.
     ("/debug/pprof/profile", &["hz", "mode", "symbolize", "debug"]),
     ("/debug/diag/api/v1/triage", &["seconds", "format"]),
+    ("/debug/diag/api/v1/history", &["since"]),
+    ("/debug/diag/api/v1/view", &["of", "base", "order", "runtime", "frames", "format"]),
+    ("/debug/diag/api/v1/health", &["deep"]),
     ("/metrics", &["verdict"]),
     ("/debug/diag/metrics", &["verdict"]),
 ];
+
+/// Those that take any text: a pattern, and the name of a label.
+const ANY_TEXT: &[&str] = &["focus", "group"];
 
 /// As they are in a URL.
 const VALUES: &[&str] = &[
@@ -109,6 +115,6 @@ fn the_table_of_parameters_is_complete() {
         }
     }
     let table: std::collections::BTreeSet<String> =
-        PARAMETERS.iter().flat_map(|(_, names)| names.iter().map(|n| (*n).to_owned())).collect();
+        PARAMETERS.iter().flat_map(|(_, names)| *names).chain(ANY_TEXT).map(|n| (*n).to_owned()).collect();
     assert_eq!(table, read);
 }

@@ -20,7 +20,7 @@ use crate::sys::thread::{Unprofiled, with_state};
 /// ```
 ///
 /// Labels that hold where these are made are inherited; of two with one name the inner wins. Spans of a
-/// [`SpanLayer`](crate::SpanLayer) inside are labelled with both, threads and tasks that the code starts are not.
+/// `SpanLayer` inside are labelled with both, threads and tasks that the code starts are not.
 ///
 /// Making them takes a lock and, when they are new, allocates; running code under them costs some nanoseconds, and in a
 /// span about 50. They are kept in the table of contexts for the life of the process: 4,096 combinations with those of
