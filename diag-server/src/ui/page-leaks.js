@@ -75,13 +75,19 @@ export function show(body, parameters, signal) {
       h("p", { class: "links" }, h("a", { href: address("api/v1/leaks"), download: "leaks.json" }, "Verdict as JSON"),
         h("a", { href: address("api/v1/leaks", { format: "text" }), target: "_blank", rel: "noopener" }, "as text"),
         h("a", { href: address("api/v1/view", { of: "live", format: "pprof" }), download: "heap.pb.gz" }, "Heap with ages as pprof")));
-    if (charts.size) courses(charts);
+    if (charts.size) courses(charts, report.suspects);
   }
 
-  async function courses(charts) {
+  async function courses(charts, suspects) {
     try {
       const found = await get("courses", { site: [...charts.keys()] }, signal);
-      for (const { site, live_bytes: values } of found.sites) charts.get(site)?.update(found.taken_unix_ms, [values]);
+      for (const course of found.sites) {
+        // A verdict on several sites of one function means all stacks through it.
+        const { live_bytes: bytes } = suspects.find((s) => s.site === course.site);
+        const off = (values) => Math.abs((values.at(-1) ?? 0) - bytes);
+        const lines = [course.live_bytes, course.with_callees_bytes];
+        charts.get(course.site).update(found.taken_unix_ms, [off(lines[0]) <= off(lines[1]) ? lines[0] : lines[1]]);
+      }
     } catch (error) {
       if (!signal.aborted) for (const chart of charts.values()) chart.element.replaceChildren(problem(error));
     }

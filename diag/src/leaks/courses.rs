@@ -30,13 +30,15 @@ pub struct Courses {
 pub struct Course {
     /// As a verdict names it.
     pub site: String,
-    /// At each census, an estimate. What is younger than a cell of the census' grid is not in it.
+    /// At each census, an estimate, of the stacks whose first function of the user's own code it is. What is younger than a cell
+    /// of the census' grid is not in it.
     pub live_bytes: Vec<u64>,
+    /// The same of all stacks with it: what it calls, too. A verdict that charges a function with several sites means these.
+    pub with_callees_bytes: Vec<u64>,
 }
 
 impl Diag {
-    /// The live bytes of sites at each census since the process started. A site is the first function of the user's own code in
-    /// a stack, or, if there is none of that name, any function in it: so verdicts name their suspects. At most 40 sites.
+    /// The live bytes of sites, functions as verdicts name their suspects, at each census since the process started. At most 40.
     ///
     /// Names all stacks followed: tens of milliseconds.
     ///
@@ -53,11 +55,15 @@ impl Diag {
         let profile = self.symbolize(&profile)?;
         let stacks = stacks_by_number(&profile);
         let sites = sites.get(..MOST_SITES).unwrap_or(sites);
-        let course = |(site, chosen): (&String, Vec<u32>)| {
+        let bytes = |chosen: &[u32]| {
             let rows: Vec<_> = cohorts.rows().filter(|(key, _)| chosen.contains(key)).collect();
             let at = |census| rows.iter().map(|(_, row)| cohorts.alive_bytes_of(row, census)).sum::<f64>();
-            let live_bytes = (0..cohorts.censuses().len()).map(|census| at(census) as u64).collect();
-            Course { site: site.clone(), live_bytes }
+            (0..cohorts.censuses().len()).map(|census| at(census) as u64).collect::<Vec<u64>>()
+        };
+        let course = |(site, rows): (&String, Rows)| Course {
+            site: site.clone(),
+            live_bytes: bytes(&rows.its_own),
+            with_callees_bytes: bytes(&rows.all),
         };
         let known: Vec<(u32, StackId)> = stacks.into_iter().collect();
         let sites = sites.iter().zip(rows_of(&profile, &known, sites)).map(course).collect();
@@ -70,23 +76,30 @@ impl Diag {
     }
 }
 
+/// The rows of a site.
+#[derive(Clone, Debug, Default)]
+struct Rows {
+    its_own: Vec<u32>,
+    all: Vec<u32>,
+}
+
 /// The rows that belong to each site.
-fn rows_of(profile: &Profile, stacks: &[(u32, StackId)], sites: &[String]) -> Vec<Vec<u32>> {
+fn rows_of(profile: &Profile, stacks: &[(u32, StackId)], sites: &[String]) -> Vec<Rows> {
     let classes = FrameClasses::new(profile);
-    let mut first: Vec<Vec<u32>> = vec![Vec::new(); sites.len()];
-    let mut any = first.clone();
+    let mut found = vec![Rows::default(); sites.len()];
     for (row, stack) in stacks {
         let own = classes.site(profile, *stack).map(|at| name(profile, at));
         let names: Vec<String> = leaf_first(profile, *stack).map(|at| name(profile, at)).collect();
-        for ((site, first), any) in sites.iter().zip(&mut first).zip(&mut any) {
+        for (site, rows) in sites.iter().zip(&mut found) {
             if own.as_ref() == Some(site) {
-                first.push(*row);
-            } else if names.contains(site) {
-                any.push(*row);
+                rows.its_own.push(*row);
+            }
+            if names.contains(site) {
+                rows.all.push(*row);
             }
         }
     }
-    first.into_iter().zip(any).map(|(first, any)| if first.is_empty() { any } else { first }).collect()
+    found
 }
 
 #[cfg(test)]
@@ -95,11 +108,15 @@ mod tests {
     use crate::profile::folded;
 
     #[test]
-    fn a_site_is_the_first_own_function_and_else_any() {
+    fn a_site_is_the_first_own_function() {
         let profile = folded::parse(b"app::main;app::fill;app::keep 1\napp::main;app::fill 1\n").unwrap();
         let stacks: Vec<(u32, StackId)> =
             profile.samples().zip(7..).map(|(sample, row)| (row, sample.stack)).collect();
-        let rows = |site: &str| rows_of(&profile, &stacks, &[site.to_owned()]).remove(0).len();
-        assert_eq!((rows("app::keep"), rows("app::fill"), rows("app::main"), rows("app::no")), (1, 1, 2, 0));
+        let rows = |site: &str| {
+            let rows = rows_of(&profile, &stacks, &[site.to_owned()]).remove(0);
+            (rows.its_own.len(), rows.all.len())
+        };
+        let all = ["app::keep", "app::fill", "app::main", "app::no"].map(rows);
+        assert_eq!(all, [(1, 1), (1, 2), (0, 2), (0, 0)]);
     }
 }
