@@ -16,7 +16,7 @@ use crate::sys::cpu::handler::{Losses, Shared};
 use crate::sys::cpu::ring::Sample;
 use crate::sys::cpu::signal::Restored;
 use crate::sys::cpu::timer::Timer;
-use crate::sys::cpu::{finish, signal};
+use crate::sys::cpu::{clock, finish, signal};
 use crate::sys::unwind::{StackCopy, WalkEnd};
 
 /// The ring is emptied so often; more often at first, while every stack is new.
@@ -194,8 +194,8 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
     })
 }
 
-/// For the benchmark: takes up to 500 samples of the calling stack as the handler does, without the signals; gives the time and
-/// the frames of the last. `None` while a profile is recorded, or when not every walk went to the root by cached rules.
+/// For the benchmark: takes up to 500 samples of the calling stack as the handler does, without the signals; gives the CPU time
+/// and the frames of the last. `None` while a profile is recorded, or when not every walk went to the root by cached rules.
 #[doc(hidden)]
 pub fn bench_samples(count: u32) -> Option<(Duration, usize)> {
     let (code, shared) = (Code::of_process().ok()?, Shared::of_process().ok()?);
@@ -203,9 +203,9 @@ pub fn bench_samples(count: u32) -> Option<(Duration, usize)> {
         return None;
     }
     let (count, mut calls, mut tally) = (count.min(500), Calls::new(), Tally::default());
-    let began = Instant::now();
+    let began_ns = clock::own_cpu_ns();
     (0..count).for_each(|_| shared.sample_here());
-    let took = began.elapsed();
+    let took = Duration::from_nanos(clock::own_cpu_ns() - began_ns);
     let (mut frames, mut stuck) = (0, false);
     shared.ring.drain(|sample, copy| {
         stuck |= copy.is_some();
