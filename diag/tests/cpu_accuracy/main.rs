@@ -19,12 +19,14 @@ fn check(source: Source) {
         (999, 16, Load::HalfIdle),
         (999, 2, Load::ShortLived),
     ] {
-        let cell = Cell { hz, threads, load, cpu: Duration::from_millis(800) };
+        // A quarter of a second a thread: the kernel's tick, which timers wait for, is up to 10 ms.
+        let cell = Cell { hz, threads, load, cpu: Duration::from_millis(250 * threads.max(4) as u64) };
         let Some(found) = cell.by_diag(source) else { return };
         let (ratio, skew) = (found.ratio(), found.skew());
         println!("{source:?} {cell:?}: {ratio:.4}, accounted {:?}, skew {skew:.3}", found.accounted);
         assert!((ratio - 1.0).abs() < 0.05, "{source:?} {cell:?}: {ratio}");
-        assert!(skew < 0.15, "{source:?} {cell:?}: skew {skew}, {:?}", found.by_thread_ns);
+        let most = if source == Source::PerfCpuClock { 0.15 } else { 0.25 };
+        assert!(skew < most, "{source:?} {cell:?}: skew {skew}, {:?}", found.by_thread_ns);
     }
 }
 
