@@ -131,7 +131,7 @@ fn run_until_killed(cgroup: &Cgroup, captures: &Path, rules: &Path) {
     let mut shell = Command::new("sh");
     // In the cgroup before it is the program, so that all it allocates counts there.
     shell.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(&cgroup.dir).arg(leaky_map());
-    shell.args(["--rate", "20000", "--seconds", "300", "--listen", "none"]);
+    shell.args(["--rate", "1500", "--seconds", "300", "--listen", "none"]);
     shell.env("DIAG_CAPTURE_DIR", captures).env("DIAG_CAPTURE_EVERY", "5s").env("DIAG_RULES", rules);
     let mut child = shell.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let until = Instant::now() + PATIENCE;
