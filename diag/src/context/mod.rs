@@ -4,6 +4,9 @@
 //! hook and the CPU sampler's handler copy it and take no lock for it. What the numbers mean stands in [`table`], which
 //! grows outside of both and has a cap. Numbers keep their meaning for the life of the process.
 
+// Losses and forks are the heap collector's to tell and to guard.
+#![cfg_attr(not(feature = "heap"), allow(dead_code))]
+
 mod bounded;
 mod labels;
 #[cfg(feature = "tracing")]
