@@ -8,7 +8,8 @@
 //! - throughput of two busy threads, work a second of their CPU time, while recorded at 99 Hz over while not: in turns, medians of
 //!   pairs with a 95 % interval. By CPU time, so that a machine that does something else does not count.
 //!
-//! Ends with 1 when diag misses its targets: 1 us at 120 frames, 10 ms, 8 MiB, 0.5 %.
+//! Ends with 1 when diag misses its targets: at 120 frames a fourteenth of the peer's walk (1 us where that took 14.6; machines differ),
+//! 10 ms, 8 MiB, 0.5 %.
 #![allow(clippy::unwrap_used)] // a benchmark that cannot set up has nothing to say
 #![allow(unsafe_code)] // clocks
 
@@ -88,7 +89,7 @@ mod linux {
                 assert!(ours.len() > 100, "walks end early");
                 (median(ours), median(theirs), median(pointers))
             });
-            let fine = wanted != 120 || ours <= 1_000.0;
+            let fine = wanted != 120 || ours <= theirs / 14.6;
             met &= fine;
             println!(
                 "{frames:>8} {ours:>10.0} {theirs:>12.0} {:>8.1} {pointers:>14.0} ({pointed}){}",
