@@ -10,6 +10,9 @@ use std::time::Duration;
 use cell::{Cell, Load};
 use diag::cpu::Source;
 
+/// A cell that is wrong each time is wrong: once may be the machine, which runs other tests and other machines.
+const TRIES: usize = 3;
+
 /// The bounds are twice the targets and more: a preempted virtual machine is not the sampler's fault.
 fn check(source: Source) {
     for (hz, threads, load) in [
@@ -21,12 +24,16 @@ fn check(source: Source) {
     ] {
         // A quarter of a second a thread: the kernel's tick, which timers wait for, is up to 10 ms.
         let cell = Cell { hz, threads, load, cpu: Duration::from_millis(250 * threads.max(4) as u64) };
-        let Some(found) = cell.by_diag(source) else { return };
-        let (ratio, skew) = (found.ratio(), found.skew());
-        println!("{source:?} {cell:?}: {ratio:.4}, accounted {:?}, skew {skew:.3}", found.accounted);
-        assert!((ratio - 1.0).abs() < 0.05, "{source:?} {cell:?}: {ratio}");
         let most = if source == Source::PerfCpuClock { 0.15 } else { 0.25 };
-        assert!(skew < most, "{source:?} {cell:?}: skew {skew}, {:?}", found.by_thread_ns);
+        let mut tries = Vec::new();
+        let held = (0..TRIES).any(|_| {
+            let Some(found) = cell.by_diag(source) else { return true };
+            let (ratio, skew) = (found.ratio(), found.skew());
+            println!("{source:?} {cell:?}: {ratio:.4}, accounted {:?}, skew {skew:.3}", found.accounted);
+            tries.push(found);
+            (ratio - 1.0).abs() < 0.05 && skew < most
+        });
+        assert!(held, "{source:?} {cell:?}: {tries:?}");
     }
 }
 
