@@ -112,18 +112,32 @@ pub(super) fn remark(restored: std::io::Result<Restored>) -> Option<String> {
     }
 }
 
-/// Records until it is told to end. Tells `control` when it has begun.
-pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded, CpuError> {
+/// What a recording stands on.
+pub(super) struct Begun {
+    pub(super) code: &'static Code,
+    pub(super) shared: &'static Shared,
+    pub(super) installed: signal::Installed,
+}
+
+/// From now on signals are samples, but for those of the calling thread, which is the sampler.
+pub(super) fn begin(period_ns: u64) -> Result<Begun, CpuError> {
     let failed = |what: &str, e: std::io::Error| CpuError::Failed { why: format!("{what}: {e}") };
     signal::block_in_this_thread();
     let code = Code::of_process().map_err(|e| failed("the unwinder's tables could not be reserved", e))?;
     let shared = Shared::of_process().map_err(|e| failed("the ring could not be reserved", e))?;
     code.refresh();
+    // What a handler left behind that came too late for the last recording.
     shared.ring.drain(|_, _| {});
-    let period_ns = 1_000_000_000 / u64::from(hz);
     let installed =
         signal::install().map_err(|e| failed("the handler of SIGPROF could not be installed", e))?;
     shared.begin(period_ns, ladder::filtered());
+    Ok(Begun { code, shared, installed })
+}
+
+/// Records until it is told to end. Tells `control` when it has begun.
+pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded, CpuError> {
+    let period_ns = 1_000_000_000 / u64::from(hz);
+    let Begun { code, shared, installed } = begin(period_ns)?;
 
     let mut threads = Threads::new(shared, choice.source, period_ns);
     threads.scan_if_due();

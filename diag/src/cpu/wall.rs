@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use super::CpuError;
 use super::calibrate::Weights;
 use super::calls::{Calls, Row, State, Sum};
-use super::ladder::{self, Choice};
+use super::ladder::Choice;
 use super::names::Names;
 use super::recording::Control;
-use super::session::{Recorded, Tally, remark};
+use super::session::{Begun, Recorded, Tally, begin, remark};
 use super::threads::list;
 use crate::sys::code::Code;
 use crate::sys::cpu::handler::Shared;
@@ -36,16 +36,8 @@ struct Known {
 
 /// Records until it is told to end.
 pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded, CpuError> {
-    let failed = |what: &str, e: std::io::Error| CpuError::Failed { why: format!("{what}: {e}") };
-    signal::block_in_this_thread();
-    let code = Code::of_process().map_err(|e| failed("the unwinder's tables could not be reserved", e))?;
-    let shared = Shared::of_process().map_err(|e| failed("the ring could not be reserved", e))?;
-    code.refresh();
-    shared.ring.drain(|_, _| {});
     let period = Duration::from_nanos(1_000_000_000 / u64::from(hz));
-    let installed =
-        signal::install().map_err(|e| failed("the handler of SIGPROF could not be installed", e))?;
-    shared.begin(period.as_nanos() as u64, ladder::filtered());
+    let Begun { code, shared, installed } = begin(period.as_nanos() as u64)?;
     let began = Instant::now();
     control.begun();
 
