@@ -89,7 +89,12 @@ pub mod profile;
 pub mod rules;
 #[cfg(feature = "symbols")]
 pub mod symbols;
-#[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux"), feature = "symbols"))]
+#[cfg(any(
+    feature = "heap",
+    all(feature = "cpu", target_os = "linux"),
+    feature = "symbols",
+    feature = "tasks"
+))]
 mod sys;
 #[cfg(feature = "triggers")]
 mod trigger;

@@ -5,13 +5,13 @@
 //! allocation says so in its header: there, nothing allocates, frees, or waits for anything that allocates.
 #![allow(unsafe_code)]
 // What two collectors share neither uses to the full alone.
-#![cfg_attr(not(all(feature = "heap", feature = "cpu")), allow(dead_code))]
+#![cfg_attr(not(all(feature = "heap", feature = "cpu", feature = "recorder")), allow(dead_code))]
 
 #[cfg(feature = "triggers")]
 pub(crate) mod alloc_failure;
 #[cfg(all(any(feature = "heap", feature = "cpu"), target_arch = "x86_64"))]
 pub(crate) mod cfi;
-#[cfg(any(feature = "heap", feature = "cpu"))]
+#[cfg(any(feature = "heap", feature = "cpu", feature = "tasks"))]
 pub(crate) mod clock;
 #[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) mod code;
@@ -45,7 +45,9 @@ pub(crate) mod region;
 pub(crate) mod signal;
 #[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) mod stack_bounds;
-#[cfg(any(feature = "heap", feature = "cpu"))]
+#[cfg(any(feature = "heap", feature = "cpu", feature = "tasks"))]
 pub(crate) mod thread;
+#[cfg(feature = "tasks")]
+pub(crate) mod ticks;
 #[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) mod unwind;
