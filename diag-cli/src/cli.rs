@@ -67,6 +67,8 @@ pub enum Command {
     Convert(commands::convert::ConvertArgs),
     /// Why does memory grow, or exceed the heap: RSS or cgroup against the allocator's books
     Triage(commands::triage::TriageArgs),
+    /// The async tasks: what spawned them, what they do, which never end
+    Tasks(commands::tasks::TasksArgs),
     /// Gate for CI: fails when a profile grew by more than a limit
     Check(commands::check::CheckArgs),
     /// Why is it empty, what is misconfigured

@@ -64,6 +64,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Report(args) => commands::report::run(global, args),
         Command::Convert(args) => commands::convert::run(global, args),
         Command::Triage(args) => commands::triage::run(global, args),
+        Command::Tasks(args) => commands::tasks::run(global, args),
         Command::Check(args) => commands::check::run(global, args),
         Command::Doctor(args) => commands::doctor::run(global, args),
         #[cfg(feature = "demo")]

@@ -42,6 +42,9 @@ fn build_with<S: Clone + Send + Sync + 'static>(
     add(endpoints::PPROF_HEAP, get(pprof::heap));
     add(endpoints::PPROF_ALLOCS, get(pprof::allocs));
     add(endpoints::PPROF_PROFILE, get(pprof::profile));
+    add(endpoints::PPROF_TASKS, get(pprof::tasks));
+    add(endpoints::PPROF_GOROUTINE, get(pprof::tasks));
+    add(endpoints::PPROF_TASKLEAK, get(pprof::taskleak));
     add(endpoints::PPROF_CMDLINE, get(pprof::cmdline));
     add(endpoints::PPROF_SYMBOL, get(pprof::symbol_count).merge(post(pprof::symbol)));
     for absent in pprof::ABSENT {
@@ -52,6 +55,7 @@ fn build_with<S: Clone + Send + Sync + 'static>(
     add(endpoints::API_MEMORY, get(api::memory));
     add(endpoints::API_LEAKS, get(api::leaks).post(api::leaks));
     add(endpoints::API_FLAMEGRAPH, get(api::flamegraph));
+    add(endpoints::API_TASKS, get(api::tasks));
     add(endpoints::API_TRIAGE, get(api::triage));
     add(endpoints::API_PURGE, post(api::purge));
     add(endpoints::API_HISTORY, get(api::history));

@@ -8,6 +8,12 @@ pub const PPROF_HEAP: &str = "/debug/pprof/heap";
 pub const PPROF_ALLOCS: &str = "/debug/pprof/allocs";
 /// CPU time, or with `mode=wall` time that passes, over `seconds=` (30).
 pub const PPROF_PROFILE: &str = "/debug/pprof/profile";
+/// Live async tasks by the code that spawned them; `debug=1` grouped, `debug=2` each; `min_age=` seconds, `state=`.
+pub const PPROF_TASKS: &str = "/debug/pprof/tasks";
+/// The same, by the name that Go's clients know.
+pub const PPROF_GOROUTINE: &str = "/debug/pprof/goroutine";
+/// Of them those that can never wake again, and those that are probably stuck.
+pub const PPROF_TASKLEAK: &str = "/debug/pprof/taskleak";
 /// Arguments of the process, separated by NUL.
 pub const PPROF_CMDLINE: &str = "/debug/pprof/cmdline";
 /// Names of addresses, as pprof's symbolz protocol asks.
@@ -20,6 +26,8 @@ pub const API_STATUS: &str = "/debug/diag/api/v1/status";
 pub const API_MEMORY: &str = "/debug/diag/api/v1/memory";
 /// The leak verdict; JSON (`diag.leaks/1`), or text with `format=text`. `watch=60` watches for so many seconds first.
 pub const API_LEAKS: &str = "/debug/diag/api/v1/leaks";
+/// The tasks by site, judged (`diag.tasks/1`).
+pub const API_TASKS: &str = "/debug/diag/api/v1/tasks";
 /// The waterline of the last hour (`diag.history/1`): columns of readings, a number or null each. `since=UNIX_MS` gives later ones
 /// only.
 pub const API_HISTORY: &str = "/debug/diag/api/v1/history";

@@ -74,6 +74,9 @@ pub struct Status {
     /// The CPU sampler.
     #[cfg(feature = "cpu")]
     pub cpu: Option<crate::cpu::CpuStats>,
+    /// The tracked tasks.
+    #[cfg(feature = "tasks")]
+    pub tasks: TaskStats,
     /// Captures to files, when a directory is set.
     pub captures: Option<crate::capture::CaptureStats>,
     /// The rules, when there are any.
@@ -81,6 +84,17 @@ pub struct Status {
     pub triggers: Option<crate::trigger::TriggerStats>,
     /// What does not work as asked.
     pub problems: Vec<Problem>,
+}
+
+/// The tracked tasks, in [`Status`].
+#[cfg(feature = "tasks")]
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+#[non_exhaustive]
+pub struct TaskStats {
+    /// Alive now.
+    pub live: u64,
+    /// Records of live tasks, sites, and the censuses of their verdicts.
+    pub memory_bytes: u64,
 }
 
 /// Settings before the start. `DIAG_*` variables override them.
@@ -207,6 +221,11 @@ impl Diag {
         stats
     }
 
+    #[cfg(feature = "tasks")]
+    pub(crate) fn task_history(&self) -> Option<&crate::leaks::TaskHistory> {
+        self.inner.worker.as_ref().map(Worker::task_history)
+    }
+
     pub(crate) fn captures(&self) -> Option<&Captures> {
         self.inner.captures.as_deref()
     }
@@ -249,6 +268,12 @@ impl Diag {
             heap: inner.heap.as_ref().ok().map(|heap| self.stats_with_history(heap)),
             #[cfg(feature = "cpu")]
             cpu: self.cpu().ok().map(|cpu| cpu.stats()),
+            #[cfg(feature = "tasks")]
+            tasks: TaskStats {
+                live: crate::tasks::live_count(),
+                memory_bytes: crate::tasks::memory_bytes()
+                    + self.task_history().map_or(0, crate::leaks::TaskHistory::memory_bytes),
+            },
             captures,
             #[cfg(feature = "triggers")]
             triggers,

@@ -5,6 +5,8 @@
 
 mod courses;
 mod history;
+#[cfg(feature = "tasks")]
+mod tasks;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +19,8 @@ use crate::profile::cohorts::Cohorts;
 use crate::profile::{LabelValue, Profile, StackId};
 pub use courses::{Course, Courses};
 pub(crate) use history::History;
+#[cfg(feature = "tasks")]
+pub(crate) use tasks::TaskHistory;
 
 /// Censuses of a watch.
 const CENSUSES_A_WATCH: u32 = 64;

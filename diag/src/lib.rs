@@ -17,6 +17,7 @@
 //! - [`Diag`]: the handle. What cannot run says so in [`Diag::status`]; the host goes on.
 //! - [`heap`]: what is retained, by which code; sampled by jemalloc, about 1 microsecond a sample of 512 KiB.
 //! - [`cpu`]: where the time goes, every thread, in nanoseconds that add up.
+//! - [`tasks`]: which async tasks are alive, what spawned them, which never end.
 //! - [`Diag::leaks`] and [`leak`]: whether it leaks, which code, and how sure that is.
 //! - [`LeakCheck`] and [`assert_no_leak!`]: the same of a workload in a test.
 //! - [`memory`]: where the process's memory stands, from allocator, kernel and cgroup.
@@ -32,6 +33,8 @@
 //! - `heap` (default): [`Allocator`], the heap collector, [`Diag`]. Linux on x86-64 (tested) and aarch64.
 //! - `cpu` (default): CPU profiles. Linux on x86-64 (tested) and aarch64; elsewhere by the `pprof` crate.
 //! - `memory` (default): the waterline.
+//! - `tasks` (default): the live async tasks that [`tasks::track`] is given.
+//! - `tokio`: `diag::spawn`, `JoinSet` and the rest in place of tokio's.
 //! - `triggers` (default): rules. With `heap` and `memory`.
 //! - `symbols` (default): names. Without any feature, what is left is [`profile`] and [`work()`].
 //! - `cpu-guard`: the `pprof` crate as the last resort for CPU profiles on Linux too.
@@ -96,6 +99,8 @@ pub mod symbols;
     feature = "tasks"
 ))]
 mod sys;
+#[cfg(feature = "tasks")]
+pub mod tasks;
 #[cfg(feature = "triggers")]
 mod trigger;
 mod work;
@@ -116,6 +121,8 @@ pub use context::{Labelled, Labels};
 pub use course::MemoryHistory;
 #[cfg(feature = "heap")]
 pub use declared::{Declaration, GaugeReading, declare_cap, gauge};
+#[cfg(all(feature = "heap", feature = "tasks"))]
+pub use face::TaskStats;
 #[cfg(feature = "heap")]
 pub use face::{Builder, Diag, Error, Status};
 #[cfg(feature = "heap")]
@@ -124,8 +131,10 @@ pub use health::{Health, PartHealth, PartState};
 pub use leak_check::{LeakCheck, LeakFound, LeakedSite};
 #[cfg(feature = "heap")]
 pub use leaks::{Course, Courses, LeakOptions, LeakWatch};
-#[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux")))]
+#[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux"), feature = "tasks"))]
 pub use sys::thread::Unprofiled;
+#[cfg(feature = "tokio")]
+pub use tasks::{JoinSet, LocalSet, spawn, spawn_blocking, spawn_local};
 #[cfg(feature = "triggers")]
 pub use trigger::{ReliefStats, TriggerStats, trigger};
 #[cfg(feature = "tower")]

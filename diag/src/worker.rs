@@ -33,6 +33,8 @@ struct Shared {
     changed: Condvar,
     heap: Result<Heap, HeapError>,
     history: Option<Arc<History>>,
+    #[cfg(feature = "tasks")]
+    task_history: crate::leaks::TaskHistory,
     #[cfg(feature = "memory")]
     course: crate::course::Course,
     captures: Option<Arc<Captures>>,
@@ -60,6 +62,8 @@ impl Worker {
             changed: Condvar::new(),
             heap,
             history,
+            #[cfg(feature = "tasks")]
+            task_history: crate::leaks::TaskHistory::new(),
             #[cfg(feature = "memory")]
             course: crate::course::Course::new(),
             captures,
@@ -86,6 +90,12 @@ impl Worker {
     #[cfg(feature = "memory")]
     pub(crate) fn course(&self) -> &crate::course::Course {
         &self.shared.course
+    }
+
+    /// Births and ends of tasks.
+    #[cfg(feature = "tasks")]
+    pub(crate) fn task_history(&self) -> &crate::leaks::TaskHistory {
+        &self.shared.task_history
     }
 
     /// Time since the thread came round last; about a second when all is well.
@@ -138,6 +148,8 @@ impl Shared {
             }
             #[cfg(feature = "memory")]
             self.course.tick(&self.heap);
+            #[cfg(feature = "tasks")]
+            self.task_history.tick();
             if let Ok(heap) = &self.heap {
                 heap.refresh_modules();
                 if let Some(history) = &self.history {

@@ -27,7 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cpu", &["profile", "sys", "config", "context", "code"]),
     // Object files as mappings, for the collectors.
     ("code", &["profile", "sys"]),
-    ("tasks", &["profile", "sys", "config"]),
+    ("tasks", &["profile", "sys", "context"]),
     ("recorder", &["profile", "sys", "config"]),
     ("memory", &["sys"]),
     // What a heap profile says about the memory: where both models meet.

@@ -13,6 +13,7 @@ pub mod leaks;
 pub mod manual;
 pub mod peek;
 pub mod report;
+pub mod tasks;
 pub mod top;
 pub mod tree;
 pub mod triage;

@@ -40,6 +40,11 @@ pub(crate) async fn memory(State(shared): State<Arc<Shared>>, uri: Uri) -> Resul
     shared.light(move |diag| shape.answer(&diag.memory())).await
 }
 
+/// The tasks by site, judged.
+pub(crate) async fn tasks(State(shared): State<Arc<Shared>>) -> Result<Response, Failure> {
+    shared.heavy(|diag| json(&diag.tasks())).await
+}
+
 /// The waterline of the last hour; `since=UNIX_MS` leaves out what was read before.
 pub(crate) async fn history(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Response, Failure> {
     let since = Query::of(&uri)?.number("since")?.unwrap_or(0);

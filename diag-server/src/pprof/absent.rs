@@ -14,15 +14,6 @@ pub(crate) struct Absent {
 
 pub(crate) const ABSENT: &[Absent] = &[
     Absent {
-        path: "/debug/pprof/tasks",
-        text: "profiles of async tasks are not part of this build of diag; /debug/pprof/ lists what there is",
-    },
-    Absent {
-        path: "/debug/pprof/goroutine",
-        text: "Rust has no goroutines, and profiles of async tasks are not part of this build of diag; switch \
-               profile.goroutine off in the scraper",
-    },
-    Absent {
         path: "/debug/pprof/threadcreate",
         text: "there is no profile of thread creation; /debug/diag/api/v1/memory tells the number of threads",
     },

@@ -35,6 +35,17 @@ pub(crate) async fn index() -> Response {
             "profile, as text",
             "CPU time of 5 seconds, largest first.",
         ),
+        (
+            format!("{}?debug=1", endpoints::PPROF_TASKS),
+            "tasks, as text",
+            "Live async tasks by the code that spawned them. debug=2: each, with state, age and wakers. Without debug: \
+             gzipped pprof. min_age=SECONDS, state=idle: only such. Also as goroutine.",
+        ),
+        (
+            format!("{}?debug=1", endpoints::PPROF_TASKLEAK),
+            "taskleak",
+            "Tasks that can never wake again, and those that are probably stuck, with the reason.",
+        ),
         (endpoints::PPROF_CMDLINE.to_owned(), "cmdline", "Arguments of the process, separated by NUL."),
         (endpoints::PPROF_SYMBOL.to_owned(), "symbol", "Names of addresses: POST 0xADDRESS+0xADDRESS."),
         (endpoints::API_FLAMEGRAPH.to_owned(), "flame graph", "Live memory, drawn; SVG."),

@@ -6,12 +6,14 @@ mod index;
 mod listing;
 mod profile;
 mod symbol;
+mod tasks;
 
 pub(crate) use absent::{ABSENT, absent};
 pub(crate) use heap::{allocs, heap};
 pub(crate) use index::index;
 pub(crate) use profile::profile;
 pub(crate) use symbol::{symbol, symbol_count};
+pub(crate) use tasks::{taskleak, tasks};
 
 use axum::response::Response;
 

@@ -8,6 +8,9 @@ use super::common::{Answer, ask, read};
 const PARAMETERS: &[(&str, &[&str])] = &[
     ("/debug/pprof/heap", &["seconds", "ages", "symbolize", "debug", "gc"]),
     ("/debug/pprof/allocs", &["seconds", "ages", "symbolize", "debug", "gc"]),
+    ("/debug/pprof/tasks", &["seconds", "debug", "min_age", "state"]),
+    ("/debug/pprof/goroutine", &["seconds", "debug", "min_age", "state"]),
+    ("/debug/pprof/taskleak", &["debug"]),
     ("/debug/diag/api/v1/memory", &["format"]),
     ("/debug/diag/api/v1/leaks", &["format", "maturity", "watch", "sample_bytes"]),
     ("/debug/diag/api/v1/flamegraph", &["kind", "type", "format", "base", "seconds", "ages", "symbolize"]),

@@ -13,7 +13,7 @@ use tracing_subscriber::layer::{Context as Position, Layer};
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::bounded::{Bounded, VALUE_LIMIT};
-use super::table::{Context, NONE, Named, ROUTE, TABLE, label_name};
+use super::table::{Context, NONE, Named, ROUTE, TABLE, label_name, overlay};
 use crate::sys::thread::{Unprofiled, with_state};
 
 /// Chosen fields beside the route; later ones are ignored.
@@ -174,7 +174,7 @@ fn set_current<S: for<'a> LookupSpan<'a>>(span: Option<SpanRef<'_, S>>) {
     let number = span.and_then(|s| s.extensions().get::<Here>().map(|h| h.number)).unwrap_or(NONE);
     with_state(|state| {
         state.span_context.set(number);
-        state.context.set(TABLE.overlay(number, state.label_context.get()));
+        state.context.set(overlay(state, number, state.label_context.get()));
     });
 }
 

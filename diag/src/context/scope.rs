@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context as Waking, Poll};
 
 use super::bounded::Bounded;
-use super::table::{Context, Named, TABLE, label_name};
+use super::table::{Context, Named, TABLE, label_name, overlay};
 use crate::sys::thread::{Unprofiled, with_state};
 
 /// Labels for the samples of some code, as Go's `pprof.Do` gives them: CPU time, and live memory with ages, is charged to
@@ -47,6 +47,21 @@ impl Labels {
         Self { number: TABLE.intern(&Context { span: "", labels: all.into() }).0 }
     }
 
+    /// One label, whatever holds where it is made.
+    #[cfg(feature = "tasks")]
+    pub(crate) fn alone(name: &str, value: &str) -> Self {
+        let _unprofiled = Unprofiled::begin();
+        let labels: [Named; 1] = [(name.into(), Bounded::format(format_args!("{value}")))];
+        Self { number: TABLE.intern(&Context { span: "", labels: labels.into() }).0 }
+    }
+
+    /// The thread is under them until the drop.
+    #[cfg(feature = "tasks")]
+    #[inline]
+    pub(crate) fn enter(&self) -> Inside {
+        Inside::begin(self.number)
+    }
+
     /// Runs code under them, on this thread.
     pub fn run<R>(&self, code: impl FnOnce() -> R) -> R {
         let _inside = Inside::begin(self.number);
@@ -60,25 +75,29 @@ impl Labels {
 }
 
 /// The thread is under labels while this lives.
-struct Inside {
+#[must_use]
+pub(crate) struct Inside {
     before: u32,
 }
 
 impl Inside {
+    #[inline]
     fn begin(number: u32) -> Self {
         Self { before: set(number) }
     }
 }
 
 impl Drop for Inside {
+    #[inline]
     fn drop(&mut self) {
         set(self.before);
     }
 }
 
+#[inline]
 fn set(number: u32) -> u32 {
     with_state(|state| {
-        state.context.set(TABLE.overlay(state.span_context.get(), number));
+        state.context.set(overlay(state, state.span_context.get(), number));
         state.label_context.replace(number)
     })
 }

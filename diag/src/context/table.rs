@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::lock::Lock;
+use crate::sys::thread::ThreadState;
 
 /// Contexts kept.
 pub(super) const CONTEXTS: usize = 4096;
@@ -66,6 +67,29 @@ struct Table {
 /// The table of the process.
 pub(crate) static TABLE: Contexts = Contexts::new();
 
+/// The number of a span's context with labels around it: both, the span's own first where they share a name. Numbers keep
+/// their meaning, so what a thread has met lately it finds in its own state.
+#[inline]
+pub(super) fn overlay(state: &ThreadState, span: u32, labels: u32) -> u32 {
+    if labels == NONE || span == labels {
+        return span;
+    }
+    if span == NONE {
+        return labels;
+    }
+    let slot = state.overlays.get((span ^ labels.rotate_left(2)) as usize % state.overlays.len());
+    if let Some((known_span, known_labels, both)) = slot.map(std::cell::Cell::get)
+        && (known_span, known_labels) == (span, labels)
+    {
+        return both;
+    }
+    let both = TABLE.overlay(span, labels);
+    if let Some(slot) = slot {
+        slot.set((span, labels, both));
+    }
+    both
+}
+
 impl Contexts {
     pub(super) const fn new() -> Self {
         let index = HashMap::with_hasher(BuildHasherDefault::new());
@@ -109,14 +133,8 @@ impl Contexts {
         Some((number, new))
     }
 
-    /// The number of a span's context with labels around it: both, the span's own first where they share a name.
-    pub(crate) fn overlay(&self, span: u32, labels: u32) -> u32 {
-        if labels == NONE || span == labels {
-            return span;
-        }
-        if span == NONE {
-            return labels;
-        }
+    /// See [`overlay`]. Takes the lock.
+    fn overlay(&self, span: u32, labels: u32) -> u32 {
         let (span_context, label_context) = {
             let table = self.table.lock();
             if let Some(known) = table.overlays.get(&(span, labels)) {

@@ -28,6 +28,10 @@ pub(crate) struct ThreadState {
     /// Of these two it is made: the current span's, and that of the labels around it.
     pub(crate) span_context: Cell<u32>,
     pub(crate) label_context: Cell<u32>,
+    /// What spans and labels met lately are together: span's, labels', both.
+    pub(crate) overlays: [Cell<(u32, u32, u32)>; 8],
+    /// The kernel's number of the thread, or 0.
+    id: Cell<u32>,
     /// Only for the CPU sampler's signal handler: verified bounds of the stack, and the session and CPU time of the
     /// last sample.
     pub(crate) sampled_stack: Cell<(usize, usize)>,
@@ -52,6 +56,8 @@ thread_local! {
             context: Cell::new(0),
             span_context: Cell::new(0),
             label_context: Cell::new(0),
+            overlays: [const { Cell::new((0, 0, 0)) }; 8],
+            id: Cell::new(0),
             sampled_stack: Cell::new((0, 0)),
             cpu_sampled: Cell::new((0, 0)),
             named_in: Cell::new(0),
@@ -111,6 +117,20 @@ impl Drop for Unprofiled {
     fn drop(&mut self) {
         with_state(|s| s.unprofiled.set(s.unprofiled.get().saturating_sub(1)));
     }
+}
+
+/// The kernel's number of this thread. A system call the first time; in a forked child that of the parent's thread.
+#[inline]
+pub(crate) fn thread_id() -> u32 {
+    with_state(|state| match state.id.get() {
+        0 => {
+            // SAFETY: gettid takes nothing and cannot fail.
+            let id = unsafe { libc::syscall(libc::SYS_gettid) } as u32;
+            state.id.set(id);
+            id
+        }
+        id => id,
+    })
 }
 
 #[inline]

@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::clock::{monotonic_ns, unix_ns};
 
 const UNKNOWN: u8 = 0;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 const COUNTER: u8 = 1;
 const CLOCK: u8 = 2;
 
@@ -29,7 +29,7 @@ const SHORTEST_SCALE_NS: u64 = 2_000_000;
 /// Now.
 #[inline]
 pub(crate) fn now() -> u64 {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     if SOURCE.load(Ordering::Relaxed) == COUNTER {
         return counter();
     }
@@ -45,7 +45,7 @@ fn now_by_clock() -> u64 {
     monotonic_ns()
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[inline]
 fn counter() -> u64 {
     // SAFETY: every x86-64 processor has the instruction; where the kernel forbids it (prctl PR_SET_TSC) it keeps no time by
@@ -66,7 +66,7 @@ pub(crate) fn begin() {
     });
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn choose() -> u8 {
     const KEPT_BY: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
     let by_counter = std::fs::read_to_string(KEPT_BY).is_ok_and(|name| name.trim() == "tsc");
@@ -74,12 +74,12 @@ fn choose() -> u8 {
     if by_counter && counter_allowed() { COUNTER } else { CLOCK }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 fn choose() -> u8 {
     CLOCK
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn counter_allowed() -> bool {
     let mut mode: libc::c_int = 0;
     // SAFETY: PR_GET_TSC writes an int to the pointer, which is to a live one.
@@ -88,7 +88,7 @@ fn counter_allowed() -> bool {
 }
 
 /// Both clocks at one moment.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn both() -> (u64, u64) {
     // Of a few tries the one in which the least time passed between.
     let tries = (0..8).map(|_| {
@@ -100,7 +100,7 @@ fn both() -> (u64, u64) {
     tries.min().map_or_else(|| (counter(), monotonic_ns()), |(_, ticks, ns)| (ticks, ns))
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 fn both() -> (u64, u64) {
     let now = monotonic_ns();
     (now, now)

@@ -17,6 +17,8 @@ use std::{fs, thread};
 
 use diag::leak::{Report, SuspectVerdict, Verdict};
 
+mod tasks;
+
 const WATCHED: Duration = Duration::from_secs(61);
 const FIRST_PROFILE: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -101,10 +103,10 @@ impl Drop for Running {
     }
 }
 
-fn start(case: &Case, seed: u32) -> Running {
-    let mut child = Command::new(case.program)
+fn start(program: &str, flags: &[&str], seed: u32) -> Running {
+    let mut child = Command::new(program)
         .args(["--seconds", "600", "--listen", "127.0.0.1:0", "--seed", &seed.to_string()])
-        .args(case.flags)
+        .args(flags)
         .env("DIAG_SAMPLE_BYTES", "65536")
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -151,8 +153,11 @@ fn judge(addr: &str) -> Report {
 
 fn run_once(seed: u32, wrong: &mut Vec<String>) {
     let started = Instant::now();
-    let running: Vec<(Case, Running)> =
-        cases().into_iter().map(|case| (start(&case, seed), case)).map(|(r, c)| (c, r)).collect();
+    let running: Vec<(Case, Running)> = cases()
+        .into_iter()
+        .map(|case| (start(case.program, case.flags, seed), case))
+        .map(|(r, c)| (c, r))
+        .collect();
     thread::sleep(FIRST_PROFILE.saturating_sub(started.elapsed()));
     let bases: Vec<Vec<u8>> = running.iter().map(|(_, r)| get(&r.addr, "/debug/pprof/heap")).collect();
     thread::sleep(WATCHED.saturating_sub(started.elapsed()));

@@ -1,0 +1,161 @@
+//! What a tracked task costs, beside tokio's own: `cargo bench -p diag --features tokio --bench tasks`.
+//!
+//! Each line is the median over rounds of the difference between the two in one round, by turns, on one thread, in CPU time of that thread.
+//! Targets: a poll at most 70 ns more; a live task about 100 B of record, and nothing after it ends.
+
+use std::future::{Future, pending, poll_fn};
+use std::hint::black_box;
+use std::task::Poll;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+
+const ROUNDS: usize = 41;
+const POLLS: u32 = 200_000;
+const SPAWNS: u32 = 20_000;
+const LIVE: u64 = 100_000;
+
+fn main() {
+    let runtime = match Builder::new_current_thread().enable_time().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return eprintln!("no runtime: {e}"),
+    };
+    println!(
+        "{:<44} {:>9} {:>9} {:>9}  (ns, median of {ROUNDS} rounds; quartiles of the difference)",
+        "", "tokio", "diag", "more"
+    );
+    let poll = |spawn: Spawn| {
+        ns_each(&runtime, POLLS, || async move {
+            let _ = spawn.of(polled(POLLS)).await;
+        })
+    };
+    let of_poll = compare("a poll that wakes itself", poll);
+    compare("a poll woken by a channel", |spawn| ns_each(&runtime, POLLS / 8, || woken(spawn, POLLS / 8)));
+    compare("spawn, run, join", |spawn| {
+        ns_each(&runtime, SPAWNS, || async move {
+            for _ in 0..SPAWNS {
+                let _ = spawn.of(async { black_box(1) }).await;
+            }
+        })
+    });
+    let before = diag::tasks::memory_bytes();
+    let live: Vec<JoinHandle<()>> =
+        runtime.block_on(async { (0..LIVE).map(|_| diag::spawn(pending::<()>())).collect() });
+    let a_task = (diag::tasks::memory_bytes() - before) as f64 / LIVE as f64;
+    let started = std::time::Instant::now();
+    let snapshot = diag::tasks::snapshot();
+    let took = started.elapsed();
+    println!(
+        "a live task: {a_task:.0} B of record and registry, 24 B in its future; snapshot of {}: {took:.1?}",
+        snapshot.tasks.len()
+    );
+    for task in &live {
+        task.abort();
+    }
+    runtime.block_on(async {
+        for task in live {
+            let _ = task.await;
+        }
+    });
+    let kept = diag::tasks::memory_bytes().saturating_sub(before);
+    println!("after they ended: {kept} B");
+    println!(
+        "{}",
+        if of_poll <= 70.0 { "a poll: at most 70 ns more" } else { "a poll: MISSED, more than 70 ns" }
+    );
+}
+
+/// Who spawns.
+#[derive(Clone, Copy)]
+enum Spawn {
+    Tokio,
+    Diag,
+}
+
+impl Spawn {
+    fn of<F>(self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        match self {
+            Self::Tokio => tokio::spawn(future),
+            Self::Diag => diag::spawn(future),
+        }
+    }
+}
+
+/// A future that is polled so often.
+async fn polled(times: u32) {
+    let mut left = times;
+    poll_fn(|context| {
+        left -= 1;
+        if left == 0 {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Two tasks that wake each other.
+async fn woken(spawn: Spawn, times: u32) {
+    let (to_other, mut from_first) = tokio::sync::mpsc::channel::<u32>(1);
+    let (to_first, mut from_other) = tokio::sync::mpsc::channel::<u32>(1);
+    let echo = spawn.of(async move {
+        while let Some(n) = from_first.recv().await {
+            let _ = to_first.send(n).await;
+        }
+    });
+    let first = spawn.of(async move {
+        for n in 0..times / 2 {
+            let _ = to_other.send(n).await;
+            let _ = from_other.recv().await;
+        }
+    });
+    let _ = first.await;
+    let _ = echo.await;
+}
+
+fn ns_each<F: Future>(runtime: &Runtime, times: u32, run: impl FnOnce() -> F) -> f64 {
+    let before = cpu_ns();
+    runtime.block_on(run());
+    (cpu_ns() - before) as f64 / f64::from(times)
+}
+
+/// CPU time of this thread.
+fn cpu_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    #[allow(unsafe_code, reason = "a clock, in a benchmark")]
+    // SAFETY: the pointer is to a live timespec.
+    unsafe {
+        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time);
+    }
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+fn compare(what: &str, measure: impl Fn(Spawn) -> f64) -> f64 {
+    // Warm.
+    measure(Spawn::Tokio);
+    measure(Spawn::Diag);
+    let mut rounds: Vec<[f64; 3]> = (0..ROUNDS)
+        .map(|_| {
+            let (tokio, diag) = (measure(Spawn::Tokio), measure(Spawn::Diag));
+            [tokio, diag, diag - tokio]
+        })
+        .collect();
+    let mut at = |column: usize, share: f64| {
+        rounds.sort_by(|a, b| a[column].total_cmp(&b[column]));
+        rounds[((ROUNDS - 1) as f64 * share) as usize][column]
+    };
+    let more = at(2, 0.5);
+    println!(
+        "{what:<44} {:>9.1} {:>9.1} {more:>9.1}  ({:.1} to {:.1})",
+        at(0, 0.5),
+        at(1, 0.5),
+        at(2, 0.25),
+        at(2, 0.75)
+    );
+    more
+}

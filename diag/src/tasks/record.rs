@@ -1,0 +1,244 @@
+//! One live task: what its polls and wakes leave behind.
+//!
+//! Only the thread that polls a task writes its counters, so they are loads and stores, no read-modify-write; others read
+//! them at any time and may see a poll half counted. Times are ticks ([`ticks`]).
+//!
+//! A record is also the task's waker: futures inside get a [`Waker`] made of it, which passes each wake on to the executor's.
+//! So the number of references to a record, less those of the registry and the task itself, is the number of wakers that
+//! somebody outside holds: with none, nothing can ever wake the task.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Wake, Waker};
+
+use super::sites::Site;
+use crate::sys::thread::thread_id;
+use crate::sys::ticks;
+
+/// References to a record that are the registry's, the task's, and that of the task's own waker.
+const OWN_REFERENCES: usize = 3;
+/// The two low bits of [`Record::changed`].
+const STATE: u64 = 3;
+
+/// What a task does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum State {
+    /// Spawned and not polled yet; a blocking one waits for a thread.
+    New,
+    /// Being polled, or blocking a thread.
+    Running,
+    /// Woken, and not polled since.
+    Scheduled,
+    /// Waits for a wake.
+    Idle,
+    /// Over, and not dropped yet.
+    Done,
+}
+
+const NEW: u64 = 0;
+const RUNNING: u64 = 1;
+const IDLE: u64 = 2;
+const DONE: u64 = 3;
+
+/// How a task ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum End {
+    Completed,
+    Cancelled,
+    Panicked,
+}
+
+/// See the module. 112 bytes with the counts of its `Arc`.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(super) site: &'static Site,
+    pub(super) id: u64,
+    pub(super) born: u64,
+    /// When the state changed, and in the two low bits to what.
+    changed: AtomicU64,
+    /// Ticks inside of polls, the longest poll, and the longest time between two.
+    busy: AtomicU64,
+    longest_poll: AtomicU64,
+    longest_gap: AtomicU64,
+    polls: AtomicU32,
+    /// The thread of the last poll, by the kernel's number.
+    thread: AtomicU32,
+    /// Where the registry has it.
+    pub(super) slot: AtomicU32,
+    pub(super) runtime: u16,
+    pub(super) shard: u8,
+    /// Woken since the last poll began.
+    woken: AtomicBool,
+    /// How it ended, when that was seen: 1 completed, 2 panicked.
+    outcome: AtomicU8,
+    /// The executor's waker. Kept as long as wakers made of this are: as the executor's own would be.
+    inner: OnceLock<Waker>,
+}
+
+/// What is read of a record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counters {
+    pub(super) state: State,
+    pub(super) changed: u64,
+    pub(super) busy: u64,
+    pub(super) longest_poll: u64,
+    pub(super) longest_gap: u64,
+    pub(super) polls: u32,
+    pub(super) thread: u32,
+    /// `None` where wakers are not counted.
+    pub(super) wakers: Option<u32>,
+}
+
+impl Record {
+    pub(super) fn new(site: &'static Site, id: u64, runtime: u16, shard: u8) -> Self {
+        let now = ticks::now();
+        Self {
+            site,
+            id,
+            born: now,
+            changed: AtomicU64::new(now << 2 | NEW),
+            busy: AtomicU64::new(0),
+            longest_poll: AtomicU64::new(0),
+            longest_gap: AtomicU64::new(0),
+            polls: AtomicU32::new(0),
+            thread: AtomicU32::new(0),
+            slot: AtomicU32::new(0),
+            runtime,
+            shard,
+            woken: AtomicBool::new(false),
+            outcome: AtomicU8::new(0),
+            inner: OnceLock::new(),
+        }
+    }
+
+    /// Whether the executor's waker is this one, and so that of all polls: then the task may be given its own.
+    #[inline]
+    pub(super) fn stands_for(&self, waker: &Waker) -> bool {
+        self.inner.get_or_init(|| waker.clone()).will_wake(waker)
+    }
+
+    /// A poll begins. Ends with what it gives.
+    #[inline]
+    pub(super) fn begin_poll(&self) -> Polling<'_> {
+        let began = ticks::now();
+        let polls = self.polls.load(Ordering::Relaxed);
+        if polls > 0 {
+            let gap = began.saturating_sub(self.changed.load(Ordering::Relaxed) >> 2);
+            raise(&self.longest_gap, gap);
+        }
+        self.thread.store(thread_id(), Ordering::Relaxed);
+        // Before the poll: a wake that comes during it counts.
+        self.woken.store(false, Ordering::Relaxed);
+        self.changed.store(began << 2 | RUNNING, Ordering::Release);
+        Polling { record: self, began, done: false }
+    }
+
+    /// [`begin_poll`](Self::begin_poll), where beginning and end are told apart.
+    #[cfg(all(feature = "tokio", tokio_unstable))]
+    pub(super) fn hook_begins(&self) {
+        std::mem::forget(self.begin_poll());
+    }
+
+    /// The end of what [`hook_begins`](Self::hook_begins) began.
+    #[cfg(all(feature = "tokio", tokio_unstable))]
+    pub(super) fn hook_ends(&self) {
+        let began = self.changed.load(Ordering::Relaxed) >> 2;
+        drop(Polling { record: self, began, done: false });
+    }
+
+    /// Over, in a way that is not known.
+    #[cfg(all(feature = "tokio", tokio_unstable))]
+    pub(super) fn hook_terminates(&self) {
+        self.outcome.store(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn counters(self: &Arc<Self>) -> Counters {
+        let changed = self.changed.load(Ordering::Acquire);
+        let state = match changed & STATE {
+            NEW => State::New,
+            RUNNING => State::Running,
+            IDLE if self.woken.load(Ordering::Relaxed) => State::Scheduled,
+            IDLE => State::Idle,
+            _ => State::Done,
+        };
+        let wakers = self.inner.get().map(|_| {
+            let others = Arc::strong_count(self).saturating_sub(OWN_REFERENCES);
+            u32::try_from(others).unwrap_or(u32::MAX)
+        });
+        Counters {
+            state,
+            changed: changed >> 2,
+            busy: self.busy.load(Ordering::Relaxed),
+            longest_poll: self.longest_poll.load(Ordering::Relaxed),
+            longest_gap: self.longest_gap.load(Ordering::Relaxed),
+            polls: self.polls.load(Ordering::Relaxed),
+            thread: self.thread.load(Ordering::Relaxed),
+            wakers,
+        }
+    }
+
+    /// As its task is dropped.
+    pub(super) fn end(&self) -> End {
+        match self.outcome.load(Ordering::Relaxed) {
+            1 => End::Completed,
+            2 => End::Panicked,
+            _ => End::Cancelled,
+        }
+    }
+}
+
+/// Only its one writer may call this.
+#[inline]
+fn raise(most: &AtomicU64, value: u64) {
+    if value > most.load(Ordering::Relaxed) {
+        most.store(value, Ordering::Relaxed);
+    }
+}
+
+/// A task is being polled while this lives.
+pub(super) struct Polling<'a> {
+    record: &'a Record,
+    began: u64,
+    done: bool,
+}
+
+impl Polling<'_> {
+    /// The task is over.
+    #[inline]
+    pub(super) fn complete(&mut self) {
+        self.done = true;
+    }
+}
+
+impl Drop for Polling<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let record = self.record;
+        let ended = ticks::now();
+        let took = ended.saturating_sub(self.began);
+        record.busy.store(record.busy.load(Ordering::Relaxed).saturating_add(took), Ordering::Relaxed);
+        raise(&record.longest_poll, took);
+        record.polls.store(record.polls.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
+        let panicked = !self.done && std::thread::panicking();
+        if self.done || panicked {
+            record.outcome.store(if panicked { 2 } else { 1 }, Ordering::Relaxed);
+        }
+        let state = if self.done || panicked { DONE } else { IDLE };
+        record.changed.store(ended << 2 | state, Ordering::Release);
+    }
+}
+
+impl Wake for Record {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.store(true, Ordering::Relaxed);
+        if let Some(inner) = self.inner.get() {
+            inner.wake_by_ref();
+        }
+    }
+}
