@@ -1,6 +1,6 @@
 //! Directories of captures: how files are named, and how a directory is read.
 //!
-//! A kind is heap, cpu, wall or memory. A capture is `<kind>-<UTC time>-<pid>.<start>.<extension>`: `heap-20261121T130522.123Z-4711.1795266000.pb.gz`. Names
+//! A kind is heap, cpu, wall, memory or tasks. A capture is `<kind>-<UTC time>-<pid>.<start>.<extension>`: `heap-20261121T130522.123Z-4711.1795266000.pb.gz`. Names
 //! sort by time. `pid.start` tells processes apart, also in containers where the pid is always 1; it is left out when
 //! the target does not say. Captures that a service writes itself (`DIAG_CAPTURE_DIR`) have its pid alone, and behind it the name of
 //! the rule that asked for them, if one did. Other profile files in the directory are taken too, by the time in their name or else by
@@ -72,6 +72,16 @@ pub fn list(dir: &Path) -> Result<Vec<Capture>> {
 pub fn list_waterlines(dir: &Path) -> Result<Vec<Capture>> {
     let mut files = list_as(dir, &[".json"])?;
     files.retain(|c| c.kind == "memory");
+    Ok(files)
+}
+
+/// The reports of tasks in a directory (`tasks-*.json`), oldest first; there may be none.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn list_tasks(dir: &Path) -> Result<Vec<Capture>> {
+    let mut files = list_as(dir, &[".json"])?;
+    files.retain(|c| c.kind == "tasks");
     Ok(files)
 }
 

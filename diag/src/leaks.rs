@@ -131,6 +131,7 @@ impl LeakWatch {
         // A container doubles once in each octave of the process's age: that takes the whole past to see.
         let past = self.diag.leaks(options)?;
         report.add_suspects(past.suspects.into_iter().filter(|s| s.doublings.is_some()));
+        report.add_tasks(past.tasks);
         Ok(report)
     }
 }
@@ -143,7 +144,11 @@ impl Diag {
     /// # Errors
     /// Without the heap collector, or when it has fallen back to `prof.dump`, which knows no ages.
     pub fn leaks(&self, options: &LeakOptions) -> Result<Report, HeapError> {
-        self.leaks_named(options, true)
+        #[cfg_attr(not(feature = "tasks"), allow(unused_mut))]
+        let mut report = self.leaks_named(options, true)?;
+        #[cfg(feature = "tasks")]
+        report.add_tasks(self.task_suspects());
+        Ok(report)
     }
 
     /// The same, without names where there is no memory to find them.

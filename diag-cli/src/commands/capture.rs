@@ -29,7 +29,7 @@ use crate::target::{Endpoint, Target};
 pub struct CaptureArgs {
     /// host:port or URL of a live process; a full path is used as it is
     pub target: String,
-    /// What to capture: heap, cpu, memory [default: heap, and memory where the target has it]
+    /// What to capture: heap, cpu, memory, tasks [default: heap, and memory and tasks where the target has them]
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = parse_kind)]
     pub kind: Vec<Kind>,
     /// How CPU time is recorded.
@@ -67,6 +67,8 @@ pub enum Kind {
     Cpu,
     /// The memory waterline.
     Memory,
+    /// The async tasks.
+    Tasks,
 }
 
 fn parse_kind(text: &str) -> std::result::Result<Kind, String> {
@@ -74,8 +76,8 @@ fn parse_kind(text: &str) -> std::result::Result<Kind, String> {
         "heap" => Ok(Kind::Heap),
         "cpu" => Ok(Kind::Cpu),
         "memory" => Ok(Kind::Memory),
-        "tasks" => Err("this build captures heap, cpu and memory".into()),
-        _ => Err("known are heap, cpu and memory".into()),
+        "tasks" => Ok(Kind::Tasks),
+        _ => Err("known are heap, cpu, memory and tasks".into()),
     }
 }
 
@@ -107,6 +109,7 @@ impl Plan {
 enum Wanted {
     Profile(Collect),
     Memory { by_name: bool },
+    Tasks { by_name: bool },
 }
 
 impl Wanted {
@@ -115,13 +118,14 @@ impl Wanted {
         match self {
             Self::Profile(collect) => collect.wanted().unwrap_or("heap"),
             Self::Memory { .. } => "memory",
+            Self::Tasks { .. } => "tasks",
         }
     }
 
     fn goes_with(self, endpoint: &Endpoint) -> Result<()> {
         match self {
             Self::Profile(collect) => collect.goes_with(endpoint),
-            Self::Memory { .. } => Ok(()),
+            Self::Memory { .. } | Self::Tasks { .. } => Ok(()),
         }
     }
 }
@@ -134,6 +138,9 @@ fn wanted(args: &CaptureArgs) -> Result<Vec<Wanted>> {
     }
     if args.kind.is_empty() || asked(Kind::Memory) {
         wanted.push(Wanted::Memory { by_name: asked(Kind::Memory) });
+    }
+    if args.kind.is_empty() || asked(Kind::Tasks) {
+        wanted.push(Wanted::Tasks { by_name: asked(Kind::Tasks) });
     }
     if asked(Kind::Cpu) {
         wanted.push(Wanted::Profile(Collect::Cpu(args.cpu.recording()?)));

@@ -14,6 +14,7 @@ mod markup;
 mod model;
 mod series;
 mod tables;
+mod tasks;
 mod waterline;
 
 use std::collections::hash_map::RandomState;

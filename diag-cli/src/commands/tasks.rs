@@ -178,7 +178,7 @@ fn table(report: &TasksReport, most: usize, columns: Option<usize>) -> String {
             units::count(site.polls as i64),
             seconds(site.busy_s),
             seconds(site.longest_poll_s),
-            word(site.verdict).to_owned(),
+            word(site.verdict),
             named(site),
         ]);
     }
@@ -207,17 +207,8 @@ fn named(site: &SiteReport) -> String {
     format!("{name}{} at {}", site.future, site.site)
 }
 
-fn word(verdict: TaskVerdict) -> &'static str {
-    match verdict {
-        TaskVerdict::Stuck => "stuck",
-        TaskVerdict::Retrying => "retrying",
-        TaskVerdict::Growing => "growing",
-        TaskVerdict::ProbablyStuck => "probably stuck",
-        TaskVerdict::Blocking => "blocking",
-        TaskVerdict::Starved => "starved",
-        TaskVerdict::Ok => "ok",
-        _ => "unknown",
-    }
+fn word(verdict: TaskVerdict) -> String {
+    verdict.word().replace('_', " ")
 }
 
 fn seconds(s: f64) -> String {

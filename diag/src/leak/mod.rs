@@ -33,7 +33,7 @@ pub use captures::judge_captures;
 pub use declared::Declared;
 use flow::{Flow, Window};
 use groups::{Group, Kind, groups};
-pub use report::{Report, SCHEMA, Suspect, SuspectVerdict, Verdict};
+pub use report::{Report, SCHEMA, Suspect, SuspectVerdict, TaskSuspect, Verdict};
 
 /// Nominal share of processes told of a leak that have none; shared out over groups and windows. What a process must get
 /// past besides (dispersion, load ratio of at least 1, spread, exponent) makes it far less: 0 of 300 processes of 1,000

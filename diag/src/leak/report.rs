@@ -80,6 +80,38 @@ pub struct Suspect {
     pub next: String,
 }
 
+/// Async tasks of one place that never end; see `diag::tasks`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TaskSuspect {
+    /// What most of them do: `stuck`, `retrying`, `growing`, `probably_stuck`.
+    pub verdict: String,
+    /// The async function, or the future's type.
+    pub task: String,
+    /// `file:line:column` of the spawn.
+    pub site: String,
+    /// Alive now.
+    pub live: u64,
+    /// More an hour, where their number grows by more than chance.
+    pub more_per_hour: Option<f64>,
+    /// Their number grows without bound: a leak.
+    pub leak: bool,
+    /// Why, in a sentence.
+    pub reason: String,
+}
+
+impl TaskSuspect {
+    /// All fields, in their order.
+    #[cfg_attr(not(all(feature = "heap", feature = "tasks")), allow(dead_code))]
+    pub(crate) fn new(
+        (verdict, task, site): (String, String, String),
+        (live, more_per_hour, leak): (u64, Option<f64>, bool),
+        reason: String,
+    ) -> Self {
+        Self { verdict, task, site, live, more_per_hour, leak, reason }
+    }
+}
+
 /// The verdict; serializes as `diag.leaks/1`.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -110,6 +142,9 @@ pub struct Report {
     pub live_bytes: i64,
     /// First is worst.
     pub suspects: Vec<Suspect>,
+    /// Async tasks that never end, worst first. Empty where tasks are not tracked.
+    #[serde(default)]
+    pub tasks: Vec<TaskSuspect>,
     /// Growth of all stacks together in the window that is not the suspects'.
     pub unexplained_bytes: i64,
     /// What was lost, by name.
@@ -130,6 +165,15 @@ impl Report {
             }
         }
         self.rank();
+    }
+
+    /// Adds tasks that never end; a leak of tasks is a leak.
+    #[cfg_attr(not(all(feature = "heap", feature = "tasks")), allow(dead_code))]
+    pub(crate) fn add_tasks(&mut self, tasks: Vec<TaskSuspect>) {
+        if tasks.iter().any(|task| task.leak) {
+            self.verdict = Verdict::Leak;
+        }
+        self.tasks = tasks;
     }
 
     /// Leaks first, then by the lower bound of growth.

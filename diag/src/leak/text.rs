@@ -27,6 +27,12 @@ impl fmt::Display for Report {
             writeln!(f)?;
             self.suspect(f, suspect)?;
         }
+        for task in &self.tasks {
+            writeln!(f)?;
+            let what = if task.leak { "leak of tasks" } else { task.verdict.as_str() };
+            writeln!(f, "tasks, {}: {} at {}", what.replace('_', " "), task.task, task.site)?;
+            writeln!(f, "   {}", task.reason)?;
+        }
         writeln!(f)?;
         for limit in self.limits() {
             writeln!(f, "{limit}")?;
@@ -56,7 +62,10 @@ impl Report {
     /// The verdict in one sentence, without a full stop.
     pub fn headline(&self) -> String {
         let leaks = self.suspects.iter().filter(|s| s.verdict == SuspectVerdict::Leak).count();
+        let tasks = self.tasks.iter().filter(|task| task.leak).count();
         match self.verdict {
+            Verdict::Leak if leaks == 0 && tasks == 1 => "LEAK: tasks of one site never end".to_owned(),
+            Verdict::Leak if leaks == 0 && tasks > 1 => format!("LEAK: tasks of {tasks} sites never end"),
             Verdict::Leak if leaks == 1 => "LEAK: memory of one site grows without bound".to_owned(),
             Verdict::Leak => format!("LEAK: memory of {leaks} sites grows without bound"),
             Verdict::NoLeak => "no leak found".to_owned(),

@@ -19,6 +19,9 @@ const MEMORY_LIMIT: usize = 2 << 20;
 /// Between the two looks by which a task is seen not to move.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
+/// Sites in a verdict.
+const MOST_SUSPECTS: usize = 20;
+
 /// Births and ends of tasks since the start.
 #[derive(Debug)]
 pub(crate) struct TaskHistory(Mutex<Cohorts>);
@@ -127,6 +130,31 @@ impl Diag {
         let (before, now) = looks();
         let growth = self.task_history().map(|history| history.growth(&now)).unwrap_or_default();
         tasks::report(&now, &tasks::judge(&before, &now, &growth))
+    }
+
+    /// The sites whose tasks never end, for the verdict. A leak are those whose number grows without bound.
+    pub(super) fn task_suspects(&self) -> Vec<leak::TaskSuspect> {
+        if !tasks::any() {
+            return Vec::new();
+        }
+        let (before, now) = looks();
+        let growth = self.task_history().map(|history| history.growth(&now)).unwrap_or_default();
+        let judged = tasks::judge(&before, &now, &growth);
+        let never_ends = |verdict| {
+            use tasks::TaskVerdict as V;
+            matches!(verdict, V::Stuck | V::Retrying | V::Growing | V::ProbablyStuck)
+        };
+        let report = tasks::report(&now, &judged);
+        let suspects = report.sites.into_iter().filter(|site| never_ends(site.verdict)).take(MOST_SUSPECTS);
+        suspects
+            .map(|site| {
+                leak::TaskSuspect::new(
+                    (site.verdict.word().to_owned(), site.future, site.site),
+                    (site.live as u64, site.growth_per_hour, site.growth_certain),
+                    site.reason,
+                )
+            })
+            .collect()
     }
 
     /// The tasks that can never wake again, and those that are probably stuck, with the snapshot they are of. Looks twice, as

@@ -29,6 +29,8 @@ pub(crate) struct Observed {
     pub(crate) rss_bytes: Option<u64>,
     /// Of the machine.
     pub(crate) total_bytes: Option<u64>,
+    /// Tracked tasks that are alive.
+    pub(crate) tasks: Option<u64>,
     pub(crate) stall_some_percent: Option<f64>,
     pub(crate) stall_full_percent: Option<f64>,
     /// Since the last look.
@@ -51,6 +53,7 @@ pub(crate) struct Needs {
     pub(crate) working_set_from_bytes: Option<u64>,
     pub(crate) rss: bool,
     pub(crate) stall: bool,
+    pub(crate) tasks: bool,
 }
 
 /// A rule that is to act now: its position, and why in a sentence.
@@ -116,7 +119,7 @@ impl Engine {
     pub(crate) fn new(rules: Vec<Rule>) -> Self {
         let watched = rules.into_iter().map(|rule| Watched {
             growth: match rule.when {
-                When::Growth { over, .. } => {
+                When::Growth { over, .. } | When::TaskGrowth { over, .. } => {
                     Some(Growth::new(u64::try_from(over.as_nanos()).unwrap_or(u64::MAX)))
                 }
                 _ => None,
@@ -153,6 +156,7 @@ impl Engine {
                 }
                 When::Rss(_) | When::Growth { .. } => needs.rss = true,
                 When::Stall(..) => needs.stall = true,
+                When::Tasks(_) | When::TaskGrowth { .. } => needs.tasks = true,
                 When::Signal(_) | When::Panic | When::AllocFailed | When::Told(_) => {}
             }
         }
@@ -206,6 +210,12 @@ impl Watched {
                 let value = growth.and_then(|(growth, rss)| growth.step(observed.at_ns, rss));
                 (Some(*bytes_per_minute as f64), value)
             }
+            When::Tasks(count) => (Some(*count as f64), observed.tasks.map(|n| n as f64)),
+            When::TaskGrowth { per_minute, .. } => {
+                let growth = self.growth.as_mut().zip(observed.tasks);
+                let value = growth.and_then(|(growth, tasks)| growth.step(observed.at_ns, tasks));
+                (Some(*per_minute as f64), value)
+            }
             When::Stall(Stall::Some, percent) => (Some(*percent), observed.stall_some_percent),
             When::Stall(Stall::Full, percent) => (Some(*percent), observed.stall_full_percent),
             When::Signal(_) | When::Panic | When::AllocFailed | When::Told(_) => {
@@ -240,6 +250,11 @@ impl Watched {
                 mib(value),
                 over.as_secs(),
                 mib(fires_at)
+            ),
+            When::Tasks(_) => format!("{value:.0} tasks are alive, at least {fires_at:.0}"),
+            When::TaskGrowth { over, .. } => format!(
+                "the live tasks grew by {value:.0} a minute over {} s, at least {fires_at:.0}",
+                over.as_secs()
             ),
             When::Stall(who, _) => {
                 let who = if *who == Stall::Some { "some task" } else { "all tasks" };
@@ -282,7 +297,7 @@ impl Watched {
                 let slow = if to.is_some() { SLOW_LOOK_NS } else { IDLE_LOOK_NS };
                 reach_ns().map_or(slow, |ns| (ns as u64).clamp(FAST_LOOK_NS, slow))
             }
-            When::Growth { .. } => {
+            When::Growth { .. } | When::TaskGrowth { .. } => {
                 let spacing = self.growth.as_ref().map_or(IDLE_LOOK_NS, Growth::spacing_ns);
                 spacing.clamp(SLOW_LOOK_NS, 10 * IDLE_LOOK_NS)
             }
@@ -296,7 +311,10 @@ impl Watched {
             (When::Limit(Level::Share(_)), None, _) => "a memory limit: none is set, or it cannot be read",
             (When::Limit(_), _, None) => "a cgroup whose memory can be read",
             (When::Rss(_), _, None) => "a resident set that can be read",
-            (When::Growth { .. }, _, None) => "a window of values: the time is not over yet",
+            (When::Tasks(_), _, None) => "tracked tasks, which this build of diag has not",
+            (When::Growth { .. } | When::TaskGrowth { .. }, _, None) => {
+                "a window of values: the time is not over yet"
+            }
             (When::Stall(..), _, None) => "the kernel's pressure stall information, which cannot be read",
             _ => return None,
         };

@@ -43,6 +43,8 @@ struct WhenTable {
     rss: Option<String>,
     growth: Option<String>,
     over: Option<String>,
+    tasks: Option<u64>,
+    task_growth: Option<u64>,
     stall_some: Option<String>,
     stall_full: Option<String>,
     signal: Option<String>,
@@ -54,7 +56,7 @@ struct WhenTable {
 #[derive(Deserialize)]
 #[serde(
     untagged,
-    expecting = "an action is heap, memory, purge, leaks, { cpu = \"10s\" } or { webhook = \"http://...\" }"
+    expecting = "an action is heap, memory, purge, leaks, tasks, { cpu = \"10s\" } or { webhook = \"http://...\" }"
 )]
 enum Action {
     Plain(PlainAction),
@@ -69,6 +71,7 @@ enum PlainAction {
     Memory,
     Purge,
     Leaks,
+    Tasks,
 }
 
 #[derive(Deserialize)]
@@ -138,6 +141,13 @@ fn when(table: &WhenTable) -> Result<When, String> {
             parse_bytes(text).filter(|b| *b > 0).ok_or_else(|| no_size("growth", text, "200MiB"))?;
         found.push(When::Growth { bytes_per_minute, over: duration("over", over)? });
     }
+    if let Some(count) = table.tasks {
+        found.push(When::Tasks(count.max(1)));
+    }
+    if let Some(per_minute) = table.task_growth {
+        let over = table.over.as_deref().ok_or("task_growth needs a time beside it: over = \"10m\"")?;
+        found.push(When::TaskGrowth { per_minute: per_minute.max(1), over: duration("over", over)? });
+    }
     for (name, who, text) in
         [("stall_some", Stall::Some, &table.stall_some), ("stall_full", Stall::Full, &table.stall_full)]
     {
@@ -169,6 +179,7 @@ fn action(action: Action) -> Result<Do, String> {
         Action::Plain(PlainAction::Memory) => Do::Memory,
         Action::Plain(PlainAction::Purge) => Do::Purge,
         Action::Plain(PlainAction::Leaks) => Do::Leaks,
+        Action::Plain(PlainAction::Tasks) => Do::Tasks,
         Action::Cpu { cpu } => {
             let time = duration("cpu", &cpu)?;
             if time > Duration::from_secs(600) {

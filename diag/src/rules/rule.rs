@@ -49,6 +49,15 @@ pub enum When {
         /// Over so long.
         over: Duration,
     },
+    /// So many tracked tasks (`diag::tasks`) are alive.
+    Tasks(u64),
+    /// The number of live tracked tasks grows by so many a minute, over so long, measured as [`Growth`](Self::Growth) is.
+    TaskGrowth {
+        /// More tasks a minute.
+        per_minute: u64,
+        /// Over so long.
+        over: Duration,
+    },
     /// Tasks waited for memory for so much of the last 10 s: the kernel's pressure stall information (`avg10`), of the process's v2
     /// cgroup or else of the machine.
     Stall(Stall, f64),
@@ -97,6 +106,8 @@ pub enum Do {
     Webhook(String),
     /// Writes the leak verdict. Needs memory and time beyond what is set aside; `diag-cli leaks DIR` gives it from captures too.
     Leaks,
+    /// Writes the async tasks by the code that spawned them, judged.
+    Tasks,
     /// Records where the time goes, for so long, and writes that.
     #[serde(serialize_with = "seconds")]
     Cpu(Duration),

@@ -104,6 +104,27 @@ fn growth_is_told_from_a_spike() {
 }
 
 #[test]
+fn tasks_fire_by_number_and_by_growth() {
+    let alive =
+        |at_s: u64, tasks: u64| Observed { at_ns: at_s * S, tasks: Some(tasks), ..Observed::default() };
+    let mut engine = Engine::new(vec![Rule::new("many", When::Tasks(1_000))]);
+    assert!(engine.needs(None).tasks);
+    assert_eq!(engine.step(&alive(1, 999)), []);
+    assert_eq!(engine.step(&alive(2, 1_000))[0].why, "1000 tasks are alive, at least 1000");
+    assert_eq!(engine.step(&alive(3, 1_001)), [], "not for as long as it lasts");
+    let grows = When::TaskGrowth { per_minute: 60, over: Duration::from_secs(300) };
+    for (a_minute, fires) in [(90, 1), (30, 0)] {
+        let mut engine = Engine::new(vec![Rule::new("grows", grows.clone())]);
+        let due: usize = (0..900).map(|s| engine.step(&alive(s, 500 + s * a_minute / 60)).len()).sum();
+        assert_eq!(due, fires, "{a_minute} a minute");
+    }
+    // Where tasks are not tracked at all the rule says so.
+    let mut engine = Engine::new(vec![Rule::new("many", When::Tasks(1_000))]);
+    engine.step(&Observed::default());
+    assert!(engine.stats()[0].waits_for.as_deref().unwrap().contains("not"));
+}
+
+#[test]
 fn shares_of_rss_are_of_the_limit_or_the_machine() {
     let mut engine = Engine::new(vec![Rule::new("rss", When::Rss(Level::Share(0.5)))]);
     let machine = |mib| Observed { limit_bytes: None, total_bytes: Some(400 * MIB), ..used(0, mib) };
@@ -192,6 +213,11 @@ name = "usr2"
 when = { signal = "SIGUSR2" }
 do = [{ cpu = "5s" }]
 
+[[rule]]
+name = "tasks"
+when = { task_growth = 600, over = "10m" }
+do = ["tasks", "heap"]
+
 [relief]
 at = "85%"
 stall_some = "10%"
@@ -199,13 +225,18 @@ stall_some = "10%"
     let (asked, faults) = parse(text);
     assert_eq!(faults, []);
     let rules = asked.rules.unwrap();
-    assert_eq!(rules.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), ["near_limit", "grows", "usr2"]);
+    assert_eq!(
+        rules.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(),
+        ["near_limit", "grows", "usr2", "tasks"]
+    );
     assert_eq!(rules[0].when, When::Limit(Level::Share(0.925)));
     assert_eq!(
         (rules[0].debounce, rules[0].an_hour, rules[0].actions.len()),
         (Duration::from_secs(60), 20, 6)
     );
     assert!(matches!(&rules[2].actions[..], [Do::Cpu(d)] if d.as_secs() == 5));
+    assert_eq!(rules[3].when, When::TaskGrowth { per_minute: 600, over: Duration::from_secs(600) });
+    assert!(matches!(&rules[3].actions[..], [Do::Tasks, Do::Heap]));
     assert_eq!(asked.relief, Some(Relief::at(Level::Share(0.85)).or_stall(10.0)));
     // An empty file asks for no rule, not for the default one.
     assert!(matches!(parse("").0, Asked { rules: Some(rules), relief: None } if rules.is_empty()));
@@ -221,6 +252,7 @@ fn faults_have_their_line_and_spare_the_other_rules() {
         (rule("{ limit = \"120%\" }", "[]"), 1, "120%"),
         (rule("{ limit = \"90%\", panic = true }", "[]"), 1, "one condition"),
         (rule("{ growth = \"1MiB\" }", "[]"), 1, "over"),
+        (rule("{ task_growth = 5 }", "[]"), 1, "over"),
         (rule("{ signal = \"SIGKILL\" }", "[]"), 1, "SIGUSR2"),
         (rule("{ panic = true }", "[\"dance\"]"), 4, "heap, memory"),
         (rule("{ panic = true }", "[{ webhook = \"https://x/\" }]"), 1, "proxy"),

@@ -87,6 +87,7 @@ pub(super) fn last_id() -> u64 {
 }
 
 /// Whether any task was ever tracked.
+#[cfg(feature = "heap")]
 pub(super) fn any() -> bool {
     NEXT_ID.load(Ordering::Relaxed) > 1
 }

@@ -38,8 +38,7 @@ pub use check::{TaskCheck, TasksLeft};
 #[cfg(all(feature = "tokio", tokio_unstable))]
 pub use hooks::hook;
 pub use record::State;
-pub(crate) use report::report;
-pub use report::{SiteReport, Spread, TasksReport, Totals};
+pub use report::{SiteReport, Spread, TasksReport, Totals, report};
 pub use sites::Kind;
 pub use snapshot::{Coverage, SiteReading, Snapshot, TaskReading, snapshot};
 #[cfg(feature = "tokio")]
@@ -56,6 +55,7 @@ pub fn live_count() -> u64 {
 }
 
 /// Whether any task was ever tracked.
+#[cfg(feature = "heap")]
 pub(crate) fn any() -> bool {
     live::any()
 }

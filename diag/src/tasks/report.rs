@@ -108,14 +108,17 @@ pub struct SiteReport {
     pub longest_poll_s: f64,
     /// More live tasks an hour, where their number grows by more than chance.
     pub growth_per_hour: Option<f64>,
+    /// That growth goes on without bound; else it is not known yet whether it does.
+    #[serde(default)]
+    pub growth_certain: bool,
     /// See there.
     pub verdict: TaskVerdict,
     /// Why, in a sentence; empty for `ok`.
     pub reason: String,
 }
 
-/// The report of judged sites, in the order of the snapshot's.
-pub(crate) fn report(now: &Snapshot, judged: &[Judged]) -> TasksReport {
+/// The report of judged sites ([`judge`](super::judge)), in the order of the snapshot's.
+pub fn report(now: &Snapshot, judged: &[Judged]) -> TasksReport {
     let mut totals = Totals { live: now.tasks.len() as u64, ..Totals::default() };
     for site in &now.sites {
         totals.spawned += site.spawned;
@@ -168,6 +171,7 @@ fn one(site: &SiteReading, judged: &Judged) -> SiteReport {
         busy_s: s(judged.busy_ns),
         longest_poll_s: s(judged.longest_poll_ns),
         growth_per_hour: judged.growth.map(|g| g.per_hour),
+        growth_certain: judged.growth.is_some_and(|g| g.certain),
         verdict: judged.verdict,
         reason: judged.reason.clone(),
     }

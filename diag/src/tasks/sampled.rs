@@ -21,6 +21,10 @@ const ALLOCATE: [&str; 4] = [
     "tokio::runtime::task::new_task",
 ];
 
+/// Frames between the allocation and the code that spawns.
+const BETWEEN: [&str; 8] =
+    ["tokio::", "<tokio::", "async_task::", "async_executor::", "core::", "std::", "alloc::", "<core::"];
+
 /// Live tasks of one place, estimated.
 #[derive(Clone, PartialEq, Debug, serde::Serialize)]
 #[non_exhaustive]
@@ -77,12 +81,9 @@ fn outside(heap: &Profile, stack: StackId) -> Option<Vec<(String, String, u32)>>
     let frames: Vec<_> = leaf_first(heap, stack).collect();
     let names: Vec<String> = frames.iter().map(|at| name(heap, *at)).collect();
     let allocated = names.iter().rposition(|name| allocates_task(name))?;
-    let executors = |name: &String| {
-        ["tokio::", "async_task::", "async_executor::", "<tokio::"]
-            .iter()
-            .any(|start| name.starts_with(start))
-    };
-    let beyond = names.iter().skip(allocated + 1).take_while(|name| executors(name)).count();
+    // Between the executor's functions stand closures and wrappers of the standard library.
+    let executors = |name: &&String| BETWEEN.iter().any(|start| name.starts_with(start));
+    let beyond = names.iter().skip(allocated + 1).take_while(executors).count();
     let kept = frames.iter().zip(&names).skip(allocated + 1 + beyond);
     let shown = kept.map(|(at, name)| {
         let shown = crate::profile::frames::show(heap, *at);

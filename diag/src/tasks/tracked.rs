@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::live::Entry;
 use super::sites::{Kind, Origin, site};
+#[cfg(feature = "tokio")]
 use crate::sys::thread::Unprofiled;
 
 pin_project_lite::pin_project! {

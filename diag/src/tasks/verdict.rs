@@ -57,6 +57,21 @@ pub enum TaskVerdict {
     Ok,
 }
 
+impl TaskVerdict {
+    /// As in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Stuck => "stuck",
+            Self::Retrying => "retrying",
+            Self::Growing => "growing",
+            Self::ProbablyStuck => "probably_stuck",
+            Self::Blocking => "blocking",
+            Self::Starved => "starved",
+            Self::Ok => "ok",
+        }
+    }
+}
+
 /// How the number of a site's live tasks grows, where that is more than chance.
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
@@ -282,8 +297,8 @@ impl Counts {
     fn conclude(&self, judged: &Judged, site: &SiteReading) -> (TaskVerdict, String) {
         let live = judged.live;
         let grows = judged.growth.map(|g| {
-            let so_far = if g.certain { "" } else { " so far" };
-            format!("their number grows{so_far}, by about {:.0} an hour", g.per_hour.max(1.0))
+            let so_far = if g.certain { "" } else { " (so far; the process is young, or it may level off)" };
+            format!("their number grows by about {:.0} an hour{so_far}", g.per_hour.max(1.0))
         });
         let with_growth = |words: String| match &grows {
             Some(grows) => format!("{words}; {grows}"),

@@ -19,7 +19,7 @@ const SHORT_OF_MEMORY: f64 = 0.8;
 
 /// Whether a rule writes files.
 pub(super) fn writes_files(rule: &Rule) -> bool {
-    let file = |a: &Do| matches!(a, Do::Heap | Do::Memory | Do::Leaks | Do::Cpu(_));
+    let file = |a: &Do| matches!(a, Do::Heap | Do::Memory | Do::Leaks | Do::Tasks | Do::Cpu(_));
     rule.actions.iter().any(file)
 }
 
@@ -97,6 +97,10 @@ impl Actor {
         }
         self.call_hooks(rule, &mut firing);
         if let Some((captures, stamp)) = &stamp {
+            if wants(|a| matches!(a, Do::Tasks)) {
+                let file = write_tasks(captures, stamp);
+                note(&mut firing, file);
+            }
             if wants(|a| matches!(a, Do::Leaks)) {
                 let file = write_leaks(captures, stamp, observed);
                 note(&mut firing, file);
@@ -217,6 +221,18 @@ fn write_leaks(captures: &Captures, stamp: &Stamp, observed: &Observed) -> io::R
         .is_some_and(|(used, limit)| used as f64 >= limit as f64 * SHORT_OF_MEMORY);
     let report = diag.leaks_named(&LeakOptions::default(), !short).map_err(io::Error::other)?;
     captures.put_json(stamp, "leaks", &report)
+}
+
+/// The tasks of now, judged.
+#[cfg(feature = "tasks")]
+fn write_tasks(captures: &Captures, stamp: &Stamp) -> io::Result<String> {
+    let diag = Diag::running().ok_or_else(|| io::Error::other("the diagnostics are ending"))?;
+    captures.put_json(stamp, "tasks", &diag.tasks())
+}
+
+#[cfg(not(feature = "tasks"))]
+fn write_tasks(_captures: &Captures, _stamp: &Stamp) -> io::Result<String> {
+    Err(io::Error::other("diag was built without its feature `tasks`"))
 }
 
 fn note(firing: &mut Firing, file: io::Result<String>) {

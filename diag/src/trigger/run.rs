@@ -139,6 +139,10 @@ impl Runner {
             working_set_bytes: look.working_set_bytes,
             rss_bytes: look.rss_bytes,
             total_bytes: look.total_bytes,
+            #[cfg(feature = "tasks")]
+            tasks: needs.tasks.then(crate::tasks::live_count),
+            #[cfg(not(feature = "tasks"))]
+            tasks: None,
             stall_some_percent: look.stall_some_percent,
             stall_full_percent: look.stall_full_percent,
             events,

@@ -81,9 +81,16 @@ impl Puller {
                 match wanted {
                     Wanted::Profile(collect) => documents.push((wanted, self.profile(collect, before)?)),
                     Wanted::Memory { by_name } => {
-                        if let Some(bytes) = self.memory(by_name)? {
+                        if let Some(bytes) = self.document(endpoints::API_MEMORY, by_name)? {
                             documents.push((wanted, bytes));
                         }
+                    }
+                    Wanted::Tasks { by_name } => {
+                        let tasks = self.document(endpoints::API_TASKS, by_name)?;
+                        // Most services track none; a file that says so each time is of no use.
+                        documents.extend(
+                            tasks.filter(|t| by_name || tracks_tasks(t)).map(|bytes| (wanted, bytes)),
+                        );
                     }
                 }
             }
@@ -144,9 +151,8 @@ impl Puller {
         Ok(written(profile, process, bytes, changed))
     }
 
-    /// The memory waterline; `None` where the target has none and nobody asked for it by name.
-    fn memory(&self, by_name: bool) -> std::result::Result<Option<Vec<u8>>, Miss> {
-        let path = endpoints::API_MEMORY;
+    /// A JSON document; `None` where the target has none and nobody asked for it by name.
+    fn document(&self, path: &str, by_name: bool) -> std::result::Result<Option<Vec<u8>>, Miss> {
         let answer = match load::fetch(&self.client, &self.endpoint, path) {
             Ok(answer) => answer,
             Err(FetchError::Status { status: 404 | 405 | 501, .. }) if !by_name => return Ok(None),
@@ -156,7 +162,7 @@ impl Puller {
             Ok(_) => Ok(Some(answer.body)),
             Err(_) if !by_name => Ok(None),
             Err(e) => Err(damaged(Error::failed(
-                format!("{} is not the memory document of diag: {e}", self.endpoint.url(path)),
+                format!("{} is not the document that diag has there: {e}", self.endpoint.url(path)),
                 "capture --kind heap alone",
             ))),
         }
@@ -178,6 +184,11 @@ impl Puller {
 
 fn damaged(error: Error) -> Miss {
     Miss { error, retry_after: None, passing: true }
+}
+
+fn tracks_tasks(document: &[u8]) -> bool {
+    let value: Option<Value> = serde_json::from_slice(document).ok();
+    value.as_ref().and_then(|v| v.get("sites")?.as_array()).is_some_and(|sites| !sites.is_empty())
 }
 
 fn unnamed(profile: &Profile) -> usize {

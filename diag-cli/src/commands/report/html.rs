@@ -8,7 +8,7 @@ use super::cards::{cards, sentence};
 use super::chart::{LineChart, Series};
 use super::markup::Markup;
 use super::model::Document;
-use super::tables;
+use super::{tables, tasks};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -23,6 +23,9 @@ pub(super) fn page(document: &Document) -> String {
     memory(&mut out, document);
     flames(&mut out, document);
     tables::tables(&mut out, document);
+    if let Some(report) = &document.tasks {
+        tasks::tasks(&mut out, report);
+    }
     environment(&mut out, document);
     out.raw("</body>\n</html>\n");
     out.into_string()

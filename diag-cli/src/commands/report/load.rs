@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use diag::profile::cohorts::process_started_ns;
+use diag::tasks::TasksReport;
 
 use super::waterline::Reading;
 use crate::captures::{self, Capture, Process};
@@ -21,6 +22,8 @@ const MOST_WATERLINE_BYTES: usize = 16 << 20;
 pub(super) struct Inputs {
     /// Captures of one process, oldest first.
     pub(super) captures: Vec<Loaded>,
+    /// Its tasks, as they were last.
+    pub(super) tasks: Option<TasksReport>,
     /// Its waterlines, oldest first.
     pub(super) readings: Vec<Reading>,
     /// What was left out and why, a sentence each.
@@ -76,7 +79,24 @@ impl Inputs {
             Ok(loaded) => loaded,
             Err(e) => self.without_damaged(loader, &files, e)?,
         };
-        self.waterlines(captures::list_waterlines(dir)?, process)
+        self.waterlines(captures::list_waterlines(dir)?, process)?;
+        self.tasks(captures::list_tasks(dir)?, process);
+        Ok(())
+    }
+
+    /// The tasks as they were last.
+    fn tasks(&mut self, mut found: Vec<Capture>, process: Option<Process>) {
+        found.retain(|t| t.process == process || t.process.is_none());
+        let Some(last) = found.last() else { return };
+        let read = load::read_file(&last.path).ok();
+        match read.and_then(|bytes| serde_json::from_slice::<TasksReport>(&bytes).ok()) {
+            Some(tasks) => self.tasks = Some(tasks),
+            None => self.left_out_of_tasks(&last.path),
+        }
+    }
+
+    fn left_out_of_tasks(&mut self, path: &Path) {
+        self.left_out.push(format!("The tasks: {} cannot be read.", path.display()));
     }
 
     /// A capture that was cut off while it was copied should not cost the report.

@@ -6,6 +6,7 @@ use diag::leak::{self, Report, Suspect};
 use diag::profile::cohorts::{STARTED_COMMENT, TAKEN_COMMENT};
 use diag::profile::diff::{Diff, DiffOptions, RowBy, diff};
 use diag::profile::{Profile, units};
+use diag::tasks::TasksReport;
 
 use super::chart::Series;
 use super::flames::{Flame, flames};
@@ -65,6 +66,8 @@ pub(super) struct Document {
     pub(super) waterline: Waterline,
     /// How many files it is made of.
     pub(super) readings: usize,
+    /// The tasks as they were last.
+    pub(super) tasks: Option<TasksReport>,
     /// Live bytes by the sampler.
     pub(super) live: Series,
     /// The pictures.
@@ -135,6 +138,7 @@ impl Document {
             cards,
             waterline: Waterline::new(&inputs.readings),
             readings: inputs.readings.len(),
+            tasks: inputs.tasks,
             live,
             flames,
             holdings,
