@@ -2,11 +2,13 @@
 //!
 //! `cargo bench -p diag --bench cpu_cost` prints:
 //! - ns a sample at stacks of 15 to 120 frames, without frame pointers: diag's handler whole but for the signal (place in the ring,
-//!   number of the thread, walk), and the walk alone of the `backtrace` crate, which is the `pprof` crate's default; and of frame
+//!   number of the thread, walk), as samples of one thread are (frames that are still there are taken over) and with all frames new;
+//!   and the walk alone of the `backtrace` crate, which is the `pprof` crate's default; and of frame
 //!   pointers, where the program has them (`RUSTFLAGS="-C force-frame-pointers=yes"`): what they would save;
 //! - time until a recording has begun, and what it adds to the resident memory;
-//! - throughput of two busy threads, work a second of their CPU time, while recorded at 99 Hz over while not: in turns, medians of
-//!   pairs with a 95 % interval. By CPU time, so that a machine that does something else does not count.
+//! - throughput of two busy threads, work a second of their CPU time, while recorded over while not: in turns, medians of pairs
+//!   with a 95 % interval. By CPU time, so that a machine that does something else does not count; at 990 Hz, for what is lost at
+//!   99 Hz is lost in the noise, and each sample costs the same.
 //!
 //! Ends with 1 when diag misses its targets: at 120 frames a fourteenth of the peer's walk (1 us where that took 14.6; machines differ),
 //! 10 ms, 8 MiB, 0.5 %.
@@ -33,6 +35,8 @@ mod linux {
     use diag::cpu::{Cpu, CpuOptions, bench_samples};
 
     const STARTS: usize = 31;
+    /// Ten times the rate that is judged.
+    const TEN_TIMES_HZ: u32 = 990;
     const ROUNDS: usize = 60;
     const ROUND: Duration = Duration::from_millis(250);
 
@@ -62,23 +66,25 @@ mod linux {
     fn samples() -> bool {
         println!("\nns of CPU time a sample, medians of 200 times 500");
         println!(
-            "{:>8} {:>10} {:>12} {:>8} {:>14} (frames)",
-            "frames", "diag", "backtrace", "ratio", "frame pointers"
+            "{:>8} {:>10} {:>10} {:>12} {:>8} {:>14} (frames)",
+            "frames", "diag", "all new", "backtrace", "ratio", "frame pointers"
         );
         let mut met = true;
         for wanted in [15, 30, 70, 120] {
             let base = below(0, &mut || frames_by_backtrace());
             let depth = wanted - base.min(wanted);
             let (mut frames, mut pointed) = (0, 0);
-            let (ours, theirs, pointers) = below(depth, &mut || {
+            let (ours, anew, theirs, pointers) = below(depth, &mut || {
                 // The first ones learn the rules.
-                (0..3).for_each(|_| _ = bench_samples(500));
-                let (mut ours, mut theirs, mut pointers) = (Vec::new(), Vec::new(), Vec::new());
+                (0..3).for_each(|_| _ = bench_samples(500, true));
+                let (mut ours, mut anew) = (Vec::new(), Vec::new());
+                let (mut theirs, mut pointers) = (Vec::new(), Vec::new());
                 for _ in 0..200 {
-                    if let Some((took, found)) = bench_samples(500) {
+                    if let Some((took, found)) = bench_samples(500, false) {
                         ours.push(took.as_nanos() as f64 / 500.0);
                         frames = found;
                     }
+                    anew.extend(bench_samples(500, true).map(|(took, _)| took.as_nanos() as f64 / 500.0));
                     let began_ns = own_ns();
                     (0..20).for_each(|_| _ = black_box(frames_by_backtrace()));
                     theirs.push((own_ns() - began_ns) as f64 / 20.0);
@@ -87,12 +93,12 @@ mod linux {
                     pointers.push(began.elapsed().as_nanos() as f64 / 500.0);
                 }
                 assert!(ours.len() > 100, "walks end early");
-                (median(ours), median(theirs), median(pointers))
+                (median(ours), median(anew), median(theirs), median(pointers))
             });
             let fine = wanted != 120 || ours <= theirs / 14.6;
             met &= fine;
             println!(
-                "{frames:>8} {ours:>10.0} {theirs:>12.0} {:>8.1} {pointers:>14.0} ({pointed}){}",
+                "{frames:>8} {ours:>10.0} {anew:>10.0} {theirs:>12.0} {:>8.1} {pointers:>14.0} ({pointed}){}",
                 theirs / ours,
                 mark(fine)
             );
@@ -180,8 +186,8 @@ mod linux {
         let later = median((0..STARTS).map(|_| ms_to_begin(ours)).collect());
         let fine = ms < 10.0 && later < 10.0 && mib < 8.0;
         println!("  diag: first {ms:.2} ms, later {later:.2} ms, {mib:+.2} MiB{}", mark(fine));
-        let (ms, mib) = start(by_pprof);
-        let later = median((0..STARTS).map(|_| ms_to_begin(by_pprof)).collect());
+        let (ms, mib) = start(|| by_pprof(99));
+        let later = median((0..STARTS).map(|_| ms_to_begin(|| by_pprof(99))).collect());
         println!("  pprof: first {ms:.2} ms, later {later:.2} ms, {mib:+.2} MiB");
         fine
     }
@@ -199,8 +205,8 @@ mod linux {
         took.as_secs_f64() * 1e3
     }
 
-    fn by_pprof() -> pprof::ProfilerGuard<'static> {
-        pprof::ProfilerGuardBuilder::default().frequency(99).build().unwrap()
+    fn by_pprof(hz: u32) -> pprof::ProfilerGuard<'static> {
+        pprof::ProfilerGuardBuilder::default().frequency(hz as i32).build().unwrap()
     }
 
     fn both<R: Send>(work: &(impl Fn() -> R + Sync)) -> Vec<R> {
@@ -243,17 +249,20 @@ mod linux {
     }
 
     fn throughput() -> bool {
-        println!("\nthroughput of two busy threads at 99 Hz, {ROUNDS} rounds of {} ms", ROUND.as_millis());
+        println!(
+            "\nthroughput of two busy threads at 990 Hz, {ROUNDS} rounds of {} ms; a tenth of it is lost at 99 Hz",
+            ROUND.as_millis()
+        );
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS {
             let recorded = || {
-                let recording = Cpu::new().record(&CpuOptions::default().hz(99)).unwrap();
+                let recording = Cpu::new().record(&CpuOptions::default().hz(TEN_TIMES_HZ)).unwrap();
                 let rate = rate();
                 recording.finish().unwrap();
                 rate
             };
             let by_pprof = || {
-                let guard = by_pprof();
+                let guard = by_pprof(TEN_TIMES_HZ);
                 let rate = rate();
                 drop(guard);
                 rate
@@ -281,9 +290,16 @@ mod linux {
             theirs.push(second / ((b.0 + b.1) / 2.0));
         }
         let (median_ours, off) = (median(ours.clone()), interval(&ours));
-        // A miss that the noise of the run explains is none.
-        let fine = 1.0 - median_ours - off < 0.005;
-        println!("  diag: {:+.2} % (95 %: +-{:.2}){}", (median_ours - 1.0) * 100.0, off * 100.0, mark(fine));
+        // The interval counts as lost.
+        let lost_at_99 = (1.0 - median_ours + off) / 10.0;
+        let fine = lost_at_99 < 0.005;
+        println!(
+            "  diag: {:+.2} % (95 %: +-{:.2}); at 99 Hz at most {:.2} % lost{}",
+            (median_ours - 1.0) * 100.0,
+            off * 100.0,
+            lost_at_99.max(0.0) * 100.0,
+            mark(fine)
+        );
         let (median_theirs, off) = (median(theirs.clone()), interval(&theirs));
         println!("  pprof: {:+.2} % (95 %: +-{:.2})", (median_theirs - 1.0) * 100.0, off * 100.0);
         fine

@@ -209,16 +209,21 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
 }
 
 /// For the benchmark: takes up to 500 samples of the calling stack as the handler does, without the signals; gives the CPU time
-/// and the frames of the last. `None` while a profile is recorded, or when not every walk went to the root by cached rules.
+/// and the frames of the last. With `anew` no frame is taken over from the sample before. `None` while a profile is recorded, or when not every walk went to the root by cached rules.
 #[doc(hidden)]
-pub fn bench_samples(count: u32) -> Option<(Duration, usize)> {
+pub fn bench_samples(count: u32, anew: bool) -> Option<(Duration, usize)> {
     let (code, shared) = (Code::of_process().ok()?, Shared::of_process().ok()?);
     if super::Cpu::new().stats().recording {
         return None;
     }
     let (count, mut calls, mut tally) = (count.min(500), Calls::new(), Tally::default());
     let began_ns = clock::own_cpu_ns();
-    (0..count).for_each(|_| shared.sample_here());
+    for _ in 0..count {
+        if anew {
+            code.walker().forget_walks();
+        }
+        shared.sample_here();
+    }
     let took = Duration::from_nanos(clock::own_cpu_ns() - began_ns);
     let (mut frames, mut stuck) = (0, false);
     shared.ring.drain(|sample, copy| {

@@ -34,5 +34,7 @@ extern "C" fn before() {
 }
 
 extern "C" fn after() {
+    // The child's thread has another number.
+    super::thread::forget_id();
     guarded().for_each(ForkSafe::after_fork);
 }

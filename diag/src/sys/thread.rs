@@ -119,7 +119,13 @@ impl Drop for Unprofiled {
     }
 }
 
-/// The kernel's number of this thread. A system call the first time; in a forked child that of the parent's thread.
+/// This thread's number is asked for anew the next time.
+#[cfg(any(feature = "heap", feature = "cpu"))]
+pub(crate) fn forget_id() {
+    with_state(|state| state.id.set(0));
+}
+
+/// The kernel's number of this thread. A system call the first time, and after a fork.
 #[inline]
 pub(crate) fn thread_id() -> u32 {
     with_state(|state| match state.id.get() {

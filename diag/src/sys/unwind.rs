@@ -8,6 +8,7 @@
 //!   list is freed only after each of those locks has been taken once, and then the rules are forgotten.
 //! - A signal handler takes no lock: it follows cached rules only ([`Walker::walk_cached_in_handler`]). Where it gets stuck,
 //!   somebody else goes on from there on a copy of the stack ([`Walker::resume`]), and the rules are known the next time.
+//! - What a thread's last walk found, and still is there, is taken over: [`recall`].
 //! - Addresses come out ready for a look-up: framehop's `address_for_lookup` is the one place of the minus-one rule.
 
 use std::ops::Range;
@@ -19,6 +20,9 @@ use framehop::{ExplicitModuleSectionInfo, FrameAddress, MustNotAllocateDuringUnw
 use super::cfi::{self, Rule, RuleCache};
 use super::lock::{Guard, Lock};
 use super::modules::{self, Bytes, Module, UnwindTables};
+use recall::{OPAQUE, Recall, Recalls, Taken};
+
+mod recall;
 
 #[cfg(target_arch = "aarch64")]
 mod arch {
@@ -137,6 +141,7 @@ pub(crate) struct Walker {
     next_scratch: AtomicU32,
     #[cfg(target_arch = "x86_64")]
     rules: RuleCache,
+    recalls: Recalls,
     table_bytes: AtomicU64,
 }
 
@@ -157,13 +162,18 @@ struct Scratch {
 /// Where the walk is.
 struct Position {
     address: FrameAddress,
+    /// `pc` is the return address, or at first the instruction.
     registers: Registers,
+    /// Where the frame pointer was read in the last step; 0 where it is as before, [`OPAQUE`] where that is not known.
+    fp_at: u64,
 }
 
 enum Step {
     Caller(u64),
     Root,
     Lost,
+    /// No rule is known.
+    Unknown,
 }
 
 /// Where a walk reads the stack.
@@ -226,6 +236,7 @@ impl Stuck {
         Position {
             address: address.unwrap_or(FrameAddress::from_instruction_pointer(pc)),
             registers: self.registers,
+            fp_at: OPAQUE,
         }
     }
 }
@@ -255,6 +266,7 @@ impl Walker {
             next_scratch: AtomicU32::new(0),
             #[cfg(target_arch = "x86_64")]
             rules: RuleCache::new()?,
+            recalls: Recalls::new()?,
             table_bytes: AtomicU64::new(0),
         })
     }
@@ -278,10 +290,17 @@ impl Walker {
         // Whoever adds a rule holds a scratch space, so from here on rules come from the new tables only.
         #[cfg(target_arch = "x86_64")]
         self.rules.clear();
+        self.recalls.forget();
         // SAFETY: `old` came from Box::into_raw and nobody can load it any more. It is loaded only while a scratch space's
         // lock is held; each lock was free once after the swap, so nobody who saw `old` is still at work.
         drop(unsafe { Box::from_raw(old) });
         modules
+    }
+
+    /// Nothing is taken over from the walks so far. For the benchmark.
+    #[cfg(feature = "cpu")]
+    pub(crate) fn forget_walks(&self) {
+        self.recalls.forget();
     }
 
     /// Bytes this walker holds: scratch space, rules and copied tables.
@@ -293,17 +312,22 @@ impl Walker {
         #[cfg(not(target_arch = "x86_64"))]
         let own = 0;
         let scratch = FRAMEHOP_CACHE_BYTES + size_of::<Lock<Scratch>>() as u64;
-        own + self.scratch.len() as u64 * scratch + self.table_bytes.load(Ordering::Relaxed)
+        own + self.recalls.memory_bytes()
+            + self.scratch.len() as u64 * scratch
+            + self.table_bytes.load(Ordering::Relaxed)
     }
 
     /// Writes the frames of the stack to `out`, innermost first, and says how many and why it ended.
     /// `high` is the end of the map that holds the stack pointer. Runs inside an allocation.
     pub(crate) fn walk(&self, registers: Registers, high: usize, out: &mut [u64]) -> (usize, WalkEnd) {
         let stack = Stack(registers.sp..high as u64);
-        let mut at = Position { address: FrameAddress::from_instruction_pointer(registers.pc), registers };
+        let mut at = Position::first(registers);
         let Some(first) = out.first_mut() else { return (0, WalkEnd::BufferFull) };
         *first = at.address.address_for_lookup();
-        self.go_on(&mut at, &stack, out, 1)
+        let mut recall = self.recalls.begin();
+        let walked = go_on(&mut at, &stack, out, 1, &mut recall, |at| self.step(at, &stack));
+        recall.leave();
+        ended(walked)
     }
 
     /// The same, from a place where a walk got stuck after `count` frames. Takes locks; not for handlers.
@@ -314,29 +338,8 @@ impl Walker {
         out: &mut [u64],
         count: usize,
     ) -> (usize, WalkEnd) {
-        self.go_on(&mut stuck.position(), stack, out, count)
-    }
-
-    fn go_on(
-        &self,
-        at: &mut Position,
-        stack: &impl StackMemory,
-        out: &mut [u64],
-        mut count: usize,
-    ) -> (usize, WalkEnd) {
-        loop {
-            match self.step(at, stack) {
-                Step::Caller(return_address) => match FrameAddress::from_return_address(return_address) {
-                    Some(next) => at.address = next,
-                    None => return (count, WalkEnd::Root),
-                },
-                Step::Root => return (count, WalkEnd::Root),
-                Step::Lost => return (count, WalkEnd::Lost),
-            }
-            let Some(place) = out.get_mut(count) else { return (count, WalkEnd::BufferFull) };
-            *place = at.address.address_for_lookup();
-            count += 1;
-        }
+        let (mut at, mut recall) = (stuck.position(), Recall::without());
+        ended(go_on(&mut at, stack, out, count, &mut recall, |at| self.step(at, stack)))
     }
 
     /// As [`walk`](Self::walk), with the rules that are known already: no lock, no system call, little stack.
@@ -348,31 +351,18 @@ impl Walker {
         out: &mut [u64],
     ) -> (usize, CachedEnd) {
         let stack = Stack(registers.sp..high as u64);
-        let mut at = Position { address: FrameAddress::from_instruction_pointer(registers.pc), registers };
-        let mut count = 0;
-        loop {
-            let Some(place) = out.get_mut(count) else {
-                return (count, CachedEnd::Ended(WalkEnd::BufferFull));
-            };
-            let lookup = at.address.address_for_lookup();
-            *place = lookup;
-            count += 1;
-            let Some(rule) = self.rules.get(lookup) else {
-                let is_return = count > 1;
-                return (count, CachedEnd::Stuck(Stuck { registers: at.registers, is_return }));
-            };
-            match at.follow(rule, &stack) {
-                Step::Caller(return_address) => match FrameAddress::from_return_address(return_address) {
-                    Some(next) => {
-                        at.address = next;
-                        at.registers.pc = return_address;
-                    }
-                    None => return (count, CachedEnd::Ended(WalkEnd::Root)),
-                },
-                Step::Root => return (count, CachedEnd::Ended(WalkEnd::Root)),
-                Step::Lost => return (count, CachedEnd::Ended(WalkEnd::Lost)),
-            }
-        }
+        let mut at = Position::first(registers);
+        let Some(first) = out.first_mut() else { return (0, CachedEnd::Ended(WalkEnd::BufferFull)) };
+        *first = at.address.address_for_lookup();
+        let mut recall = self.recalls.begin();
+        let known = |at: &mut Position| match self.rules.get(at.address.address_for_lookup()) {
+            Some(rule) => at.follow(rule, &stack),
+            None => Step::Unknown,
+        };
+        let (count, end) = go_on(&mut at, &stack, out, 1, &mut recall, known);
+        recall.leave();
+        let stuck = Stuck { registers: at.registers, is_return: count > 1 };
+        (count, end.map_or(CachedEnd::Stuck(stuck), CachedEnd::Ended))
     }
 
     /// Without a cache of rules every walk goes on elsewhere.
@@ -455,7 +445,56 @@ impl Tables {
     }
 }
 
+/// Writes the callers of a frame to `out` from `count` on; `None` where the next step is not known.
+#[inline]
+fn go_on<S: StackMemory>(
+    at: &mut Position,
+    stack: &S,
+    out: &mut [u64],
+    mut count: usize,
+    recall: &mut Recall<'_>,
+    step: impl Fn(&mut Position) -> Step,
+) -> (usize, Option<WalkEnd>) {
+    loop {
+        match step(at) {
+            Step::Caller(return_address) => match FrameAddress::from_return_address(return_address) {
+                Some(next) => {
+                    at.address = next;
+                    at.registers.pc = return_address;
+                }
+                None => return (count, Some(WalkEnd::Root)),
+            },
+            Step::Root => return (count, Some(WalkEnd::Root)),
+            Step::Lost => return (count, Some(WalkEnd::Lost)),
+            Step::Unknown => return (count, None),
+        }
+        let Some(place) = out.get_mut(count) else { return (count, Some(WalkEnd::BufferFull)) };
+        *place = at.address.address_for_lookup();
+        count += 1;
+        if recall.reached(at, stack, out, &mut count) == Taken::Full {
+            return (count, Some(WalkEnd::BufferFull));
+        }
+    }
+}
+
+/// Of a walk that knows each step, or asks.
+fn ended((count, end): (usize, Option<WalkEnd>)) -> (usize, WalkEnd) {
+    (count, end.unwrap_or(WalkEnd::Lost))
+}
+
 impl Position {
+    fn first(registers: Registers) -> Self {
+        let address = FrameAddress::from_instruction_pointer(registers.pc);
+        Self { address, registers, fp_at: OPAQUE }
+    }
+
+    /// The caller that a walk found before.
+    #[inline]
+    fn caller(&self, return_address: u64, sp: u64, fp: u64, fp_at: u64) -> Option<Self> {
+        let address = FrameAddress::from_return_address(return_address)?;
+        Some(Self { address, registers: Registers { pc: return_address, sp, fp, ..self.registers }, fp_at })
+    }
+
     #[inline]
     #[cfg(target_arch = "x86_64")]
     fn follow(&mut self, rule: Rule, stack: &impl StackMemory) -> Step {
@@ -467,8 +506,10 @@ impl Position {
             return Step::Lost;
         }
         let Some(return_address) = stack.read(cfa.wrapping_sub(8)) else { return Step::Lost };
+        self.fp_at = 0;
         if rbp_below_cfa > 0 {
-            let Some(fp) = stack.read(cfa.wrapping_sub(u64::from(rbp_below_cfa))) else { return Step::Lost };
+            self.fp_at = cfa.wrapping_sub(u64::from(rbp_below_cfa));
+            let Some(fp) = stack.read(self.fp_at) else { return Step::Lost };
             self.registers.fp = fp;
         }
         self.registers.sp = cfa;
@@ -489,6 +530,7 @@ impl Position {
             Err(_) => Step::Lost,
         };
         self.registers.take_over(&registers);
+        self.fp_at = OPAQUE;
         step
     }
 }

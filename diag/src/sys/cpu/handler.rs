@@ -297,7 +297,7 @@ impl Shared {
     }
 
     fn sample_in_handler(&self, signal: &Signal, session: u32, registers: Registers, state: &ThreadState) {
-        let (thread, cpu_ns) = (clock::own_thread(), clock::own_cpu_ns());
+        let (thread, cpu_ns) = (thread::thread_id(), clock::own_cpu_ns());
         let periods = match signal {
             Signal::Timer(Origin::Process, overrun) => {
                 if self.is_armed(thread) {

@@ -55,7 +55,7 @@ fn framehop_walk(depth: u32, walker: &Walker) -> Vec<u64> {
     // SAFETY: nobody refreshes this walker.
     let tables = unsafe { &*walker.tables.load(Ordering::Acquire) };
     let mut cache = WalkCache::new_in();
-    let mut at = Position { address: FrameAddress::from_instruction_pointer(registers.pc), registers };
+    let mut at = Position::first(registers);
     let mut frames = Vec::new();
     loop {
         frames.push(at.address.address_for_lookup());
@@ -68,7 +68,7 @@ fn framehop_walk(depth: u32, walker: &Walker) -> Vec<u64> {
             let mut scratch = cfi::Scratch::new_in();
             let rule = tables.around(lookup).and_then(|own| cfi::compile(own, lookup, &mut scratch));
             if let (Some(rule), Step::Caller(expected)) = (rule, &step) {
-                let mut ours = Position { address: at.address, registers: before };
+                let mut ours = Position { address: at.address, registers: before, fp_at: OPAQUE };
                 let Step::Caller(found) = ours.follow(rule, &stack) else { panic!("lost at {lookup:#x}") };
                 assert_eq!((found, ours.registers.sp), (*expected, at.registers.sp), "at {lookup:#x}");
                 assert_eq!(ours.registers.fp, at.registers.fp, "rbp at {lookup:#x}");
@@ -119,4 +119,84 @@ fn walks_go_on_while_modules_are_replaced() {
             walker.refresh(&[]);
         }
     });
+}
+
+/// Stacks that change at random places and depths, each walked with what the last one left and without.
+#[test]
+fn frames_taken_over_are_the_frames_that_are_there() {
+    let walker = Walker::new().unwrap();
+    walker.refresh(&[]);
+    let mut turns = Turns { state: 0x9e37_79b9_7f4a_7c15, checked: 0, taken: 0 };
+    for _ in 0..300 {
+        let depth = turns.next() % 40;
+        wander(depth, &mut turns, &walker);
+    }
+    assert!(turns.checked > 3_000, "{}", turns.checked);
+    assert!(
+        turns.taken * 2 > turns.checked,
+        "{} of {} were much the same as before",
+        turns.taken,
+        turns.checked
+    );
+}
+
+struct Turns {
+    state: u64,
+    checked: u64,
+    taken: u64,
+}
+
+impl Turns {
+    fn next(&mut self) -> u64 {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        self.state >> 11
+    }
+}
+
+/// Goes deeper through one of several calls, with more or less on the stack, and sometimes looks on the way.
+#[inline(never)]
+fn wander(depth: u64, turns: &mut Turns, walker: &Walker) {
+    if depth == 0 || turns.next().is_multiple_of(4) {
+        compare(turns, walker);
+    }
+    if depth == 0 {
+        return;
+    }
+    match turns.next() % 4 {
+        0 => wander(depth - 1, turns, walker),
+        1 => padded::<3>(depth - 1, turns, walker),
+        2 => padded::<40>(depth - 1, turns, walker),
+        _ => {
+            wander(depth / 2, turns, walker);
+            wander(depth - 1, turns, walker);
+        }
+    }
+    std::hint::black_box(depth);
+}
+
+#[inline(never)]
+fn padded<const N: usize>(depth: u64, turns: &mut Turns, walker: &Walker) {
+    let room = std::hint::black_box([depth; N]);
+    wander(depth, turns, walker);
+    std::hint::black_box(room);
+}
+
+#[inline(never)]
+fn compare(turns: &mut Turns, walker: &Walker) {
+    let registers = Registers::here();
+    let high = map_around(registers.stack_pointer()).unwrap().end;
+    let (mut with, mut without) = ([0; 256], [0; 256]);
+    let (count, end) = walker.walk(registers, high, &mut with);
+    let stack = Stack(registers.sp..high as u64);
+    let mut at = Position::first(registers);
+    without[0] = at.address.address_for_lookup();
+    let plain = go_on(&mut at, &stack, &mut without, 1, &mut Recall::without(), |at| walker.step(at, &stack));
+    assert_eq!((count, end), ended(plain));
+    assert_eq!(with[..count], without[..count]);
+    turns.checked += 1;
+    let (left, taken_over) = walker.recalls.last();
+    assert_eq!(left, count - 1, "all callers");
+    turns.taken += u64::from(taken_over * 2 > count);
 }

@@ -1,0 +1,235 @@
+//! Frames of a thread's last walk that are still there, taken over without their rules.
+//!
+//! From one sample of a thread to the next the outer part of its stack is mostly the same. Following it anew costs a chain of
+//! dependent loads a frame (return address, rule, next return address), some 10 ns. So a walk leaves what it found: of each caller
+//! its return address, its stack and frame pointer, and where the frame pointer was read. When a later walk comes to a frame with the
+//! same three values, its rule is the same, hence the words that it reads are at the same addresses; where these words still
+//! hold the same values, the next frame is the same too, and so on. That is two independent loads and comparisons
+//! a frame, and exact: nothing is assumed of the code, no frame pointers are needed. What differs is followed by its rule, and the
+//! comparison goes on behind it.
+//!
+//! - Rules are forgotten when modules change; so are these frames (the generation).
+//! - A step that has no cached rule (framehop's) is never taken over.
+//! - Places are shared by threads: [`PLACES`], chosen by the thread's address, one user at a time. Who finds his taken (a handler that
+//!   interrupts a walk, another thread, a forked child whose parent was walking) walks without. What another thread left
+//!   does no harm: stack pointers tell the stacks apart, and the words are compared in any case.
+//! - No lock, no allocation, no system call: for hooks and signal handlers.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::{Position, StackMemory};
+use crate::sys::region::{Region, zeroed_struct};
+use crate::sys::thread::with_state;
+
+const PLACES: usize = 128;
+/// Frames kept of a walk; those further out are followed.
+const FRAMES: usize = 256;
+/// In place of an address: the step to this frame had no cached rule.
+pub(super) const OPAQUE: u64 = u64::MAX;
+
+zeroed_struct! {
+    /// A caller, and how the walk came to it.
+    #[derive(Debug)]
+    struct Frame {
+        return_address: AtomicU64,
+        sp: AtomicU64,
+        fp: AtomicU64,
+        /// Where `fp` was read; 0 where it is that of the frame before, or [`OPAQUE`].
+        fp_at: AtomicU64,
+    }
+}
+
+zeroed_struct! {
+    #[derive(Debug)]
+    struct Place {
+        taken: AtomicU32,
+        /// Which of the two the last walk left.
+        left: AtomicU32,
+        len: AtomicU32,
+        /// Frames that it took over.
+        taken_over: AtomicU32,
+        generation: AtomicU64,
+        walks: [[Frame; FRAMES]; 2],
+    }
+}
+
+/// What walks leave for the next.
+#[derive(Debug)]
+pub(super) struct Recalls {
+    places: Region<Place>,
+    generation: AtomicU64,
+}
+
+/// A walk under way, with what the last one left.
+pub(super) struct Recall<'a> {
+    place: Option<&'a Place>,
+    before: &'a [Frame],
+    /// Frames of `before` further in than this are passed.
+    next: usize,
+    now: &'a [Frame],
+    noted: usize,
+    taken_over: u32,
+    generation: u64,
+}
+
+/// How far frames were taken over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Taken {
+    /// As far as they are the same; the walk goes on from there.
+    Some,
+    /// As far as there was room.
+    Full,
+}
+
+impl Recalls {
+    pub(super) fn new() -> std::io::Result<Self> {
+        Ok(Self { places: Region::reserve(PLACES)?, generation: AtomicU64::new(1) })
+    }
+
+    /// What was left is of no use any more.
+    pub(super) fn forget(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// About the memory that is resident: the touched part of each place used.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        let used = self.places.iter().filter(|place| place.generation.load(Ordering::Relaxed) > 0).count();
+        used as u64 * (8 << 10)
+    }
+
+    /// How many frames the last walk of this thread left, and how many of them it had taken over.
+    #[cfg(test)]
+    pub(super) fn last(&self) -> (usize, usize) {
+        let recall = self.begin();
+        let of = |place: &Place| {
+            let taken_over = place.taken_over.load(Ordering::Relaxed) as usize;
+            place.taken.store(0, Ordering::Release);
+            taken_over
+        };
+        (recall.before.len(), recall.place.map_or(0, of))
+    }
+
+    /// For a walk of the calling thread's stack.
+    #[inline]
+    pub(super) fn begin(&self) -> Recall<'_> {
+        let thread = with_state(|state| std::ptr::from_ref(state).addr());
+        let hash = (thread as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 57;
+        let generation = self.generation.load(Ordering::Acquire);
+        let place = self.places.get(hash as usize % PLACES);
+        match place.filter(|place| place.taken.swap(1, Ordering::Acquire) == 0) {
+            Some(place) => Recall::with(place, generation),
+            None => Recall::without(),
+        }
+    }
+}
+
+impl<'a> Recall<'a> {
+    /// For a walk that takes over nothing and leaves nothing.
+    pub(super) fn without() -> Self {
+        Self { place: None, before: &[], next: 0, now: &[], noted: 0, taken_over: 0, generation: 0 }
+    }
+
+    #[inline]
+    fn with(place: &'a Place, generation: u64) -> Self {
+        let [first, second] = &place.walks;
+        let (before, now): (&[Frame], &[Frame]) =
+            if place.left.load(Ordering::Relaxed) == 0 { (first, second) } else { (second, first) };
+        let same = place.generation.load(Ordering::Relaxed) == generation;
+        let len = if same { place.len.load(Ordering::Relaxed) as usize } else { 0 };
+        Self {
+            place: Some(place),
+            before: before.get(..len).unwrap_or_default(),
+            next: 0,
+            now,
+            noted: 0,
+            taken_over: 0,
+            generation,
+        }
+    }
+
+    /// The walk has come to this caller. Takes over what follows it, as far as it is the same.
+    #[inline]
+    pub(super) fn reached(
+        &mut self,
+        at: &mut Position,
+        stack: &impl StackMemory,
+        out: &mut [u64],
+        count: &mut usize,
+    ) -> Taken {
+        self.note(at);
+        while self.before.get(self.next).is_some_and(|f| f.sp.load(Ordering::Relaxed) < at.registers.sp) {
+            self.next += 1;
+        }
+        match self.before.get(self.next) {
+            Some(frame) if frame.is(at) => self.take_over(at, stack, out, count),
+            _ => Taken::Some,
+        }
+    }
+
+    fn take_over(
+        &mut self,
+        at: &mut Position,
+        stack: &impl StackMemory,
+        out: &mut [u64],
+        count: &mut usize,
+    ) -> Taken {
+        let rest = self.before.get(self.next + 1..).unwrap_or_default();
+        for frame in rest {
+            let Some(next) = frame.after(at, stack) else { return Taken::Some };
+            let Some(place) = out.get_mut(*count) else { return Taken::Full };
+            *at = next;
+            *place = at.address.address_for_lookup();
+            *count += 1;
+            self.next += 1;
+            self.taken_over += 1;
+            self.note(at);
+        }
+        Taken::Some
+    }
+
+    #[inline]
+    fn note(&mut self, at: &Position) {
+        let Some(frame) = self.now.get(self.noted) else { return };
+        frame.return_address.store(at.registers.pc, Ordering::Relaxed);
+        frame.sp.store(at.registers.sp, Ordering::Relaxed);
+        frame.fp.store(at.registers.fp, Ordering::Relaxed);
+        frame.fp_at.store(at.fp_at, Ordering::Relaxed);
+        self.noted += 1;
+    }
+
+    /// The walk is over: leaves it for the next.
+    #[inline]
+    pub(super) fn leave(self) {
+        let Some(place) = self.place else { return };
+        place.left.fetch_xor(1, Ordering::Relaxed);
+        place.len.store(self.noted as u32, Ordering::Relaxed);
+        place.taken_over.store(self.taken_over, Ordering::Relaxed);
+        place.generation.store(self.generation, Ordering::Relaxed);
+        place.taken.store(0, Ordering::Release);
+    }
+}
+
+impl Frame {
+    /// The walk is at this frame.
+    #[inline]
+    fn is(&self, at: &Position) -> bool {
+        self.return_address.load(Ordering::Relaxed) == at.registers.pc
+            && self.sp.load(Ordering::Relaxed) == at.registers.sp
+            && self.fp.load(Ordering::Relaxed) == at.registers.fp
+    }
+
+    /// This frame, if it still is the caller of the one that the walk is at.
+    #[inline]
+    fn after(&self, at: &Position, stack: &impl StackMemory) -> Option<Position> {
+        let (sp, fp) = (self.sp.load(Ordering::Relaxed), self.fp.load(Ordering::Relaxed));
+        let return_address = self.return_address.load(Ordering::Relaxed);
+        let fp_at = self.fp_at.load(Ordering::Relaxed);
+        let same_fp = match fp_at {
+            OPAQUE => false,
+            0 => true,
+            address => stack.read(address) == Some(fp),
+        };
+        let same = same_fp && stack.read(sp.wrapping_sub(8)) == Some(return_address);
+        same.then(|| at.caller(return_address, sp, fp, fp_at)).flatten()
+    }
+}
