@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use diag::{Config, endpoints};
 
 use crate::failure::Failure;
+use crate::origin;
 use crate::token::Token;
 
 /// What a request must show.
@@ -40,9 +41,9 @@ impl Access {
         headers: &HeaderMap,
         authority: Option<&Authority>,
     ) -> Result<(), Failure> {
-        same_site(headers)?;
+        origin::may_fetch(headers)?;
         if !method.is_safe() {
-            own_page(headers)?;
+            origin::may_change(headers, authority)?;
         }
         match self {
             Self::Host => Ok(()),
@@ -93,35 +94,6 @@ pub(crate) async fn guard(State(gate): State<Arc<Gate>>, request: Request, next:
         Ok(()) => next.run(request).await,
         Err(failure) => failure.into_response(),
     }
-}
-
-/// Browsers say where a request comes from. A page of another site may link here, but not fetch from here.
-fn same_site(headers: &HeaderMap) -> Result<(), Failure> {
-    let is = |name: &str, value: &str| headers.get(name).is_some_and(|v| v.as_bytes() == value.as_bytes());
-    let other_site = is("sec-fetch-site", "cross-site") || is("sec-fetch-site", "same-site");
-    if other_site && !is("sec-fetch-mode", "navigate") {
-        return Err(Failure::new(
-            StatusCode::FORBIDDEN,
-            "pages of other sites may not fetch from here; open the address itself in the browser",
-        ));
-    }
-    Ok(())
-}
-
-/// What changes something is not for pages of other sites, by a form or a link either. Older browsers send `Origin` alone; programs
-/// send neither.
-fn own_page(headers: &HeaderMap) -> Result<(), Failure> {
-    let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap_or("?"));
-    let site = text("sec-fetch-site").is_none_or(|s| matches!(s, "same-origin" | "none"));
-    let host = text("host");
-    let origin = text("origin").is_none_or(|o| o.split_once("://").map(|(_, host)| host) == host);
-    if site && origin {
-        return Ok(());
-    }
-    Err(Failure::new(
-        StatusCode::FORBIDDEN,
-        "pages of other sites may not change anything here; use `diag-cli triage TARGET --purge` or curl -X POST",
-    ))
 }
 
 /// A page whose own name was rebound to 127.0.0.1 still sends that name as `Host`.

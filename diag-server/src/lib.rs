@@ -30,7 +30,9 @@
 //! - [`serve`] without a token answers only requests for a loopback name or an IP address, so that a web page cannot
 //!   reach it by rebinding a name of its own.
 //! - [`router`] leaves the question who may ask to the host, except that a configured token is demanded there too.
-//! - Pages of other sites cannot fetch anything here, navigation to it is fine.
+//! - Pages of other sites cannot fetch anything here, navigation to it is fine; what takes POST is for this server's own pages and for
+//!   programs. Browsers tell which page asks, in `Sec-Fetch-Site` and in `Origin`, neither of which a page can set. Behind a reverse proxy that
+//!   replaces `Host` that needs https or loopback; over plain http the proxy must pass `Host` on.
 //! - Work that costs something (snapshots, symbols, drawing) is done one at a time on a blocking thread, with a short
 //!   queue before it; then 503 with `Retry-After`. Waiting for `seconds=` ends when the client hangs up, and with it a CPU profile's
 //!   sampling. A minute is the most for one piece of work, 96 MiB for all answers under way.
@@ -55,6 +57,7 @@ mod limits;
 mod listener;
 mod metrics;
 mod options;
+mod origin;
 mod outgoing;
 mod pace;
 mod panics;

@@ -1,5 +1,5 @@
-//! The UI in a real browser, behind a path prefix: a small proxy takes the prefix away, and adds a page of its own that has the UI in
-//! a frame, acts in it as a user does, and leaves what it saw in an attribute of the root element, which `--dump-dom` prints.
+//! The UI in a real browser, behind a path prefix: a small proxy takes the prefix away, replaces `Host`, and adds a page of its own that has
+//! the UI in a frame, acts in it as a user does, and leaves what it saw in an attribute of the root element, which `--dump-dom` prints.
 //!
 //! Needs Chromium; without it a test says that it is skipped, and fails if DIAG_REQUIRE_CLIENTS=1. Time in the browser is virtual: it
 //! stands still while a request is under way.
@@ -111,10 +111,15 @@ impl Front {
         let headers: String = head
             .lines()
             .skip(1)
-            .filter(|line| !line.to_ascii_lowercase().starts_with("connection:") && !line.is_empty())
+            .filter(|line| {
+                let line = line.to_ascii_lowercase();
+                !line.starts_with("connection:") && !line.starts_with("host:") && !line.is_empty()
+            })
             .map(|line| format!("{line}\r\n"))
             .collect();
-        write!(service, "{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n")?;
+        // As nginx does unless it is told otherwise: the name that it calls, not the one that the browser did.
+        let host = self.service;
+        write!(service, "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n")?;
         let mut answer = Vec::new();
         service.read_to_end(&mut answer)?;
         (&stream).write_all(&answer)
