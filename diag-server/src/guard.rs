@@ -71,17 +71,19 @@ pub(crate) struct Gate {
     pub(crate) read_only: bool,
 }
 
-/// POST because the question is long; the answer changes nothing.
-const ASKED_BY_POST: &[&str] = &[endpoints::PPROF_SYMBOL];
+/// POST though nothing of the host changes: the question is long; a profile is kept in this server's own memory, which is bounded
+/// (`kept`), and costs what a GET of the same profile costs.
+const HARMLESS_POSTS: &[&str] = &[endpoints::PPROF_SYMBOL, endpoints::API_KEPT];
 
 impl Gate {
     fn check(&self, request: &Request) -> Result<(), Failure> {
         self.access.check(request.method(), request.headers(), request.uri().authority())?;
-        let reads = request.method().is_safe() || ASKED_BY_POST.contains(&request.uri().path());
+        let reads = request.method().is_safe() || HARMLESS_POSTS.contains(&request.uri().path());
         if self.read_only && !reads {
             return Err(Failure::new(
                 StatusCode::FORBIDDEN,
-                "this server is read-only (DIAG_READ_ONLY, or read_only in its code): it changes nothing in the process",
+                "this server is read-only (DIAG_READ_ONLY, or read_only in its code): it changes nothing in the process; profiles, \
+                 baselines and verdicts without sample_bytes can be asked for",
             ));
         }
         Ok(())

@@ -99,6 +99,8 @@ pub(crate) struct Shared {
     pub(crate) diag: Diag,
     pub(crate) limits: Limits,
     pub(crate) kept: Kept,
+    /// What changes something in the process is refused (`guard`); here for those who show it.
+    pub(crate) read_only: bool,
 }
 
 impl Shared {

@@ -34,7 +34,9 @@ fn build_with<S: Clone + Send + Sync + 'static>(
     options: &Options,
     mut router: Router<Arc<Shared>>,
 ) -> Router<S> {
-    let shared = Arc::new(Shared { diag: diag.clone(), limits: Limits::new(), kept: Kept::default() });
+    let read_only = options.read_only || diag.config().read_only;
+    let shared =
+        Arc::new(Shared { diag: diag.clone(), limits: Limits::new(), kept: Kept::default(), read_only });
     let mut add = |path: &str, methods: Routes| {
         router = std::mem::take(&mut router).route(path, methods.fallback(wrong_method));
     };
@@ -74,7 +76,7 @@ fn build_with<S: Clone + Send + Sync + 'static>(
     for with_slash in [endpoints::PPROF_INDEX, endpoints::UI] {
         add(with_slash.trim_end_matches('/'), get(move || home::moved(with_slash)));
     }
-    let gate = Gate { access, read_only: options.read_only || diag.config().read_only };
+    let gate = Gate { access, read_only };
     protect(router, gate, shared)
 }
 

@@ -38,6 +38,10 @@ pub(crate) fn with_panics(diag: &Diag, access: Access) -> Router {
     build_with(diag, access, &Options::default(), panics)
 }
 
+pub(crate) fn shared_with(limits: Limits) -> Shared {
+    Shared { diag: diag().clone(), limits, kept: Kept::default(), read_only: false }
+}
+
 async fn call(access: Access, request: Request) -> Answer {
     let router: Router = with_fallback(build(diag(), access, &Options::default()));
     let response = router.oneshot(request).await.unwrap();
@@ -287,6 +291,21 @@ async fn what_changes_something_takes_post_and_no_read_only_mode() {
         let (status, text) = read_only(request(method, path)).await;
         assert_eq!(status, StatusCode::OK, "{method} {path}: {text}");
     }
+    // Kept in the server's own memory. This test program has another allocator; who refuses it is not the guard.
+    let (status, text) = read_only(request("POST", &format!("{}?kind=heap", endpoints::API_KEPT))).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
+    let (status, text) = read_only(request("POST", &format!("{}?kind=cpu&hz=0", endpoints::API_KEPT))).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{text}");
+    for (options, says) in [(Options::new().read_only(), true), (Options::new(), false)] {
+        let router: Router = build(diag(), Access::Loopback, &options);
+        let answer = router.oneshot(request("GET", endpoints::API_STATUS)).await.unwrap();
+        let status: serde_json::Value =
+            serde_json::from_slice(&to_bytes(answer.into_body(), 1 << 20).await.unwrap()).unwrap();
+        assert_eq!(
+            (&status["schema"], &status["server"]["read_only"]),
+            (&"diag.status/1".into(), &says.into())
+        );
+    }
 }
 
 #[tokio::test]
@@ -475,7 +494,7 @@ async fn it_merges_into_a_service_of_its_own() {
 
 #[tokio::test]
 async fn a_full_queue_is_refused_with_a_time_to_come_back() {
-    let shared = Arc::new(Shared { diag: diag().clone(), limits: Limits::new(), kept: Kept::default() });
+    let shared = Arc::new(shared_with(Limits::new()));
     let (release, wait) = std::sync::mpsc::channel::<()>();
     let wait = Arc::new(std::sync::Mutex::new(wait));
     // One works, eight wait: each is polled once, which takes its place.
@@ -515,7 +534,7 @@ async fn waiting_and_working_have_their_time() {
     let mut limits = Limits::new();
     limits.queue_patience = std::time::Duration::from_millis(20);
     limits.work_patience = std::time::Duration::from_millis(20);
-    let shared = Arc::new(Shared { diag: diag().clone(), limits, kept: Default::default() });
+    let shared = Arc::new(shared_with(limits));
     let (release, wait) = std::sync::mpsc::channel::<()>();
     let stuck = shared.heavy(move |_| wait.recv().map_err(|_| Failure::internal("gone"))).await;
     let told = |failure: Failure| axum::response::IntoResponse::into_response(failure);
@@ -536,7 +555,7 @@ async fn waiting_and_working_have_their_time() {
 
 #[tokio::test]
 async fn large_answers_under_way_share_a_budget() {
-    let shared = Arc::new(Shared { diag: diag().clone(), limits: Limits::new(), kept: Default::default() });
+    let shared = Arc::new(shared_with(Limits::new()));
     let large = |mib: usize| get(move || async move { vec![0u8; mib << 20] });
     let routes = Router::new().route("/40", large(40)).route("/97", large(97)).route("/0", large(0));
     let gate = Gate { access: Access::Host, read_only: false };

@@ -138,6 +138,15 @@ fn secret_and_read_only(addr: SocketAddr) {
         assert!(answer.text().contains("read-only"), "{}", answer.text());
         assert_eq!(ask("POST", path, "Bearer wrong").status, 401, "who has no token is told nothing else");
     }
+    // What is kept takes nothing but this server's own memory.
+    for (kind, number) in [("heap", 1), ("cpu&seconds=1", 2)] {
+        let kept = ask("POST", &format!("/debug/diag/api/v1/kept?kind={kind}"), "Bearer s3cret");
+        assert_eq!(kept.status, 200, "{kind}: {}", kept.text());
+        let entry: serde_json::Value = serde_json::from_slice(&kept.body).unwrap();
+        assert_eq!(entry["id"], number, "{entry}");
+        let view = ask("GET", &format!("/debug/diag/api/v1/view?of=kept:{number}"), "Bearer s3cret");
+        assert_eq!(view.status, 200, "{}", view.text());
+    }
 }
 
 /// Inside a host the token is demanded as well, and host names are the host's affair.

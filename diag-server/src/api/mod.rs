@@ -14,6 +14,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
+use diag::Status;
 use serde::Serialize;
 
 pub(crate) use flamegraph::flamegraph;
@@ -29,9 +30,24 @@ use crate::failure::Failure;
 use crate::limits::Shared;
 use crate::query::Query;
 
+/// The status of the diagnostics, with that of the routes that tell it.
+#[derive(Serialize)]
+struct Told {
+    #[serde(flatten)]
+    status: Status,
+    server: Server,
+}
+
+#[derive(Serialize)]
+struct Server {
+    /// What changes something in the process is refused here, by the settings or by the host's code.
+    read_only: bool,
+}
+
 /// What runs, what does not, and why.
 pub(crate) async fn status(State(shared): State<Arc<Shared>>) -> Result<Response, Failure> {
-    shared.light(|diag| json(&diag.status())).await
+    let server = Server { read_only: shared.read_only };
+    shared.light(move |diag| json(&Told { status: diag.status(), server })).await
 }
 
 /// The memory waterline.

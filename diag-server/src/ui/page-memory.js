@@ -16,12 +16,25 @@ export function show(body, parameters, signal) {
   const place = h("div");
   const purged = h("div");
   const again = h("button", { type: "button", onclick: () => ask() }, "Look again");
-  const purge = h("button", { type: "button", onclick: give }, "Give unused pages back");
+  const purge = h("button", { type: "button", onclick: give, hidden: true }, "Give unused pages back");
+  const withheld = h("span", { class: "soft", hidden: true }, "This server is read-only: it gives no unused pages back.");
   const lengths = select("Between two readings", [["5", "5 s"], ["30", "30 s"], ["300", "5 min"]], wait, (v) => go("memory", { seconds: v }));
   body.append(
     h("div", { class: "bar" }, lengths, again,
-      h("span", { class: "push" }, purge)),
+      h("span", { class: "push" }, purge, withheld)),
     purged, place);
+  offer();
+
+  /** The button is there where it would be obeyed. */
+  async function offer() {
+    try {
+      const { server } = await get("status", {}, signal);
+      purge.hidden = server.read_only;
+      withheld.hidden = !server.read_only;
+    } catch {
+      // Who cannot tell is not asked to purge either.
+    }
+  }
 
   async function ask() {
     again.disabled = true;

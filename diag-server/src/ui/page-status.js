@@ -26,7 +26,7 @@ function draw(place, s, kept) {
     h("p", { class: `verdict ${problems.length ? "open" : "fine"}` }, problems.length ? `${problems.length} things do not work as asked.` : "Everything that was asked for works."),
     ...problems,
     section("Process", [["Service", s.config.service_name], ["Process", s.pid], ["Program", s.executable ?? "-"], ["diag", s.version],
-      ["diag started", moment(s.started_unix_s * 1000)], ["Running for", seconds(s.uptime_s)], ["Units of work", count(s.work_units_total)]]),
+      ["diag started", moment(s.started_unix_s * 1000)], ["Running for", seconds(s.uptime_s)], ["Units of work", count(s.work_units_total)], ["Requests may change it", s.server.read_only ? "no: read-only" : "yes"]]),
     s.heap ? section("Heap", [["Source", s.heap.source], ["Sampling", s.heap.active ? "on" : "off"], ["Sampled every", bytes(s.heap.sample_period_bytes)],
       ["Samples", count(s.heap.samples_total)], ["Alive of them", count(s.heap.live_samples)], ["Stacks", count(s.heap.stacks)],
       ["Memory of diag", `${bytes(s.heap.memory_bytes)} of at most ${bytes(s.heap.memory_limit_bytes)}`], ["jemalloc", s.heap.jemalloc_version], ["Lost", losses(s.heap.losses)]])
