@@ -15,6 +15,16 @@ pub(crate) async fn moved(with_slash: &'static str) -> Response {
     Redirect::permanent(&format!("{last}/")).into_response()
 }
 
+/// The way from one path of this server to another, as a link of the page at `from` has it; `from` ends in a slash.
+pub(crate) fn relative(from: &str, to: &str) -> String {
+    let common = from.bytes().zip(to.bytes()).take_while(|(a, b)| a == b).count();
+    // Up to the last folder that both are in.
+    let folder = from.get(..common).and_then(|both| both.rfind('/')).map_or(0, |slash| slash + 1);
+    let up = from.get(folder..).unwrap_or_default().matches('/').count();
+    let down = to.get(folder..).unwrap_or_default();
+    if up == 0 && down.is_empty() { "./".to_owned() } else { "../".repeat(up) + down }
+}
+
 /// A page around a body.
 pub(crate) fn document(title: &str, body: &str) -> String {
     format!(
@@ -53,4 +63,23 @@ fn escape(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_from_one_path_to_another() {
+        for (from, to, link) in [
+            ("/debug/pprof/", "/debug/pprof/heap", "heap"),
+            ("/debug/pprof/", "/debug/pprof/", "./"),
+            ("/debug/pprof/", "/debug/diag/", "../diag/"),
+            ("/debug/pprof/", "/debug/diag/api/v1/view", "../diag/api/v1/view"),
+            ("/debug/pprof/", "/debug/pprofile", "../pprofile"),
+            ("/debug/pprof/", "/metrics", "../../metrics"),
+        ] {
+            assert_eq!(relative(from, to), link, "{from} {to}");
+        }
+    }
 }
