@@ -330,6 +330,8 @@ async fn metrics_are_well_formed() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').unwrap();
             assert!(typed.insert(name.to_owned(), kind.to_owned()).is_none(), "{name} twice");
+            let row = format!("| `{name}` | {kind} |");
+            assert!(include_str!("../docs/metrics.md").contains(&row), "no {row}");
             assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
         } else if !line.starts_with('#') {
             let (name, value) = line.rsplit_once(' ').unwrap();
@@ -350,6 +352,35 @@ async fn metrics_are_well_formed() {
         assert!(typed.contains_key(name), "{name} is missing in\n{}", answer.body);
     }
     assert!(get_ok("/debug/diag/metrics").await.body.contains("process_resident_memory_bytes "));
+}
+
+#[tokio::test]
+async fn rules_that_fire_are_counted() {
+    diag();
+    assert!(diag::trigger("by_a_test") && diag::trigger("by_a_test"));
+    // The thread of the rules comes round within a second.
+    let wanted = |text: &str| {
+        text.contains("\ndiag_rule_fired_total{rule=\"told\"} 1\n")
+            && text.contains("\ndiag_rule_refused_total{rule=\"told\",reason=\"debounce\"} 1\n")
+            && text.contains("\ndiag_rule_last_problems{rule=\"told\"} 0\n")
+    };
+    let started = std::time::Instant::now();
+    let mut text = String::new();
+    while !wanted(&text) {
+        assert!(started.elapsed().as_secs() < 60, "{text}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        text = get_ok("/metrics").await.body;
+    }
+    for family in [
+        "fired_total counter",
+        "refused_total counter",
+        "waiting gauge",
+        "last_fired_timestamp_seconds gauge",
+    ] {
+        assert!(text.contains(&format!("# TYPE diag_rule_{family}\n")), "{family} in\n{text}");
+    }
+    assert!(text.contains("\ndiag_rule_fired_total{rule=\"near_limit\"} "), "{text}");
+    assert!(text.contains("\ndiag_rules_looks_total "), "{text}");
 }
 
 #[tokio::test]

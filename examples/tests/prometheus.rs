@@ -27,6 +27,8 @@ const NOT_EVERYWHERE: &[&str] = &[
     "diag_leak_site_bytes_per_hour",
     "diag_memory_pressure_full_seconds_total",
     "diag_memory_pressure_some_seconds_total",
+    "diag_rule_last_fired_timestamp_seconds",
+    "diag_rule_level_ratio",
     "process_max_fds",
 ];
 
@@ -249,7 +251,7 @@ fn a_real_prometheus_scrapes_and_answers() {
     }
     let names = api(&prometheus, "/api/v1/label/__name__/values");
     let known: BTreeSet<&str> = names.as_array().expect("names").iter().filter_map(Value::as_str).collect();
-    let sources = ["mod.rs", "verdict.rs", "process.rs"].map(|file| {
+    let sources = ["mod.rs", "verdict.rs", "process.rs", "rules.rs"].map(|file| {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../diag-server/src/metrics").join(file);
         fs::read_to_string(path).expect("the source")
     });

@@ -4,6 +4,7 @@
 //! parameter `verdict=0` leaves it out).
 
 mod process;
+mod rules;
 mod verdict;
 mod write;
 
@@ -178,6 +179,9 @@ fn write_diag(m: &mut Metrics, status: &Status) {
     if let Some(cpu) = &status.cpu {
         write_cpu(m, cpu);
     }
+    if let Some(triggers) = &status.triggers {
+        rules::write(m, triggers);
+    }
     let Some(heap) = &status.heap else { return };
     m.gauge(
         "diag_heap_sampling_active",
@@ -226,4 +230,30 @@ fn write_cpu(m: &mut Metrics, cpu: &CpuStats) {
         "what",
         cpu.losses.iter().map(|(what, count)| (what.as_str(), *count as f64)),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// Names in code, not in its tests, and names in the table.
+    #[test]
+    fn the_table_of_metrics_is_complete() {
+        let sources = [
+            include_str!("mod.rs"),
+            include_str!("process.rs"),
+            include_str!("rules.rs"),
+            include_str!("verdict.rs"),
+        ];
+        let is_name = |text: &&str| {
+            let ours = ["diag_", "jemalloc_", "process_"].iter().any(|prefix| text.starts_with(prefix));
+            ours && !text.ends_with('_') && text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        };
+        let code = sources.iter().filter_map(|source| source.split("#[cfg(test)]").next());
+        let written: BTreeSet<&str> = code.flat_map(|code| code.split('"')).filter(is_name).collect();
+        let table: BTreeSet<&str> =
+            include_str!("../../docs/metrics.md").split('`').filter(is_name).collect();
+        assert!(written.len() > 60, "{written:?}");
+        assert_eq!(written, table);
+    }
 }

@@ -39,19 +39,44 @@ impl Metrics {
         self.labelled((name, help, "gauge"), label, values);
     }
 
+    /// Counters that differ in two labels.
+    pub(super) fn counters_by_two<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: [&str; 2],
+        values: impl Iterator<Item = ([&'a str; 2], f64)>,
+    ) {
+        self.by_labels((name, help, "counter"), labels, values);
+    }
+
     fn labelled<'a>(
         &mut self,
-        (name, help, kind): (&str, &str, &str),
+        family: (&str, &str, &str),
         label: &str,
         values: impl Iterator<Item = (&'a str, f64)>,
+    ) {
+        self.by_labels(family, [label], values.map(|(label_value, value)| ([label_value], value)));
+    }
+
+    fn by_labels<'a, const N: usize>(
+        &mut self,
+        (name, help, kind): (&str, &str, &str),
+        labels: [&str; N],
+        values: impl Iterator<Item = ([&'a str; N], f64)>,
     ) {
         let mut values = values.peekable();
         if values.peek().is_none() {
             return;
         }
         self.head(name, help, kind);
-        for (label_value, value) in values {
-            let _ = write!(self.0, "{name}{{{label}=\"{}\"}} ", escape(label_value));
+        for (label_values, value) in values {
+            let pairs: Vec<String> = labels
+                .iter()
+                .zip(label_values)
+                .map(|(label, value)| format!("{label}=\"{}\"", escape(value)))
+                .collect();
+            let _ = write!(self.0, "{name}{{{}}} ", pairs.join(","));
             self.value(value);
         }
     }
