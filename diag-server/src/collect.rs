@@ -54,16 +54,15 @@ pub(crate) async fn collect<T: Send + 'static>(
     finish: impl FnOnce(&Diag, Taken) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     let ages = ask.ages;
-    let mut seat = None;
-    let mut base = None;
-    if let Some(wait) = ask.wait {
-        seat = Some(shared.wait_seat(wait)?);
-        base = Some(shared.heavy(move |diag| snapshot(diag, ages)).await?);
-        tokio::time::sleep(wait).await;
-    }
-    let done = shared.heavy(move |diag| finish(diag, Taken { base, new: snapshot(diag, ages)? })).await;
-    drop(seat);
-    done
+    let Some(wait) = ask.wait else {
+        return shared
+            .heavy(move |diag| finish(diag, Taken { base: None, new: snapshot(diag, ages)? }))
+            .await;
+    };
+    let seat = shared.wait_seat(wait)?;
+    let base = Some(seat.heavy(move |diag| snapshot(diag, ages)).await?);
+    tokio::time::sleep(wait).await;
+    seat.heavy(move |diag| finish(diag, Taken { base, new: snapshot(diag, ages)? })).await
 }
 
 fn snapshot(diag: &Diag, ages: bool) -> Result<Profile, Failure> {

@@ -56,16 +56,15 @@ pub(crate) async fn record<T: Send + 'static>(
     finish: impl FnOnce(&Diag, Profile) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     let Ask { length, options, .. } = ask;
+    // With its places in the queues, so that nothing is lost when they are full at the end.
     let seat = shared.wait_seat(length)?;
     // Milliseconds; must not queue behind somebody's symbols.
-    let started = shared.light(move |diag| Ok(diag.cpu().and_then(|cpu| cpu.record(&options)))).await?;
+    let started = seat.light(move |diag| Ok(diag.cpu().and_then(|cpu| cpu.record(&options)))).await?;
     let recording = started.map_err(|e| failure(shared, &e))?;
     tokio::time::sleep(length).await;
-    let recorded = shared.light(move |_| Ok(recording.finish())).await?;
+    let recorded = seat.light(move |_| Ok(recording.finish())).await?;
     let profile = recorded.map_err(|e| failure(shared, &e))?;
-    let done = shared.heavy(move |diag| finish(diag, profile)).await;
-    drop(seat);
-    done
+    seat.heavy(move |diag| finish(diag, profile)).await
 }
 
 fn failure(shared: &Shared, error: &CpuError) -> Failure {
@@ -77,5 +76,72 @@ fn failure(shared: &Shared, error: &CpuError) -> Failure {
         CpuError::Rate { .. } => Failure::bad_request(error.to_string()),
         CpuError::Unavailable { .. } => Failure::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         _ => Failure::internal(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, channel};
+    use std::time::Instant;
+
+    use super::*;
+    use crate::routes::tests::shared_with;
+    use crate::testing::diag;
+
+    type Waiting = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
+
+    /// Requests that take all places of both queues until they are released, each polled once.
+    async fn fill(shared: &Arc<Shared>, wait: Arc<Mutex<Receiver<()>>>) -> Vec<Waiting> {
+        let mut full = Vec::new();
+        for heavy in [false, true] {
+            loop {
+                let (of_request, wait) = (Arc::clone(shared), Arc::clone(&wait));
+                let mut request: Waiting = Box::pin(async move {
+                    let work = move |_: &Diag| {
+                        // The sender's end ends the wait.
+                        let _ = wait.lock().map(|wait| wait.recv());
+                        Ok(())
+                    };
+                    if heavy { of_request.heavy(work).await } else { of_request.light(work).await }
+                });
+                let polled =
+                    std::future::poll_fn(|cx| std::task::Poll::Ready(request.as_mut().poll(cx))).await;
+                match polled {
+                    std::task::Poll::Pending => full.push(request),
+                    std::task::Poll::Ready(answer) => {
+                        assert_eq!(answer.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
+                        break;
+                    }
+                }
+            }
+        }
+        full
+    }
+
+    #[tokio::test]
+    async fn a_recording_is_not_lost_when_the_queues_are_full_at_its_end() {
+        let shared = Arc::new(shared_with(crate::limits::Limits::new()));
+        let ask = Ask::of(&Query::of(&"/?seconds=1".parse().unwrap()).unwrap()).unwrap();
+        let (length, began) = (ask.length, Instant::now());
+        let of_task = Arc::clone(&shared);
+        let recorded = tokio::spawn(async move { record(&of_task, ask, |_, profile| Ok(profile)).await });
+        while !diag().cpu().unwrap().stats().recording {
+            assert!(began.elapsed() < Duration::from_secs(60) && !recorded.is_finished(), "it never began");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let (release, wait) = channel::<()>();
+        let full = fill(&shared, Arc::new(Mutex::new(wait))).await;
+        assert_eq!(full.len(), 18 + 9);
+        // Past its end, with some to spare for a late clock.
+        tokio::time::sleep(length + Duration::from_millis(300)).await;
+        assert!(!recorded.is_finished(), "it waits for its turn");
+        drop(release);
+        for request in full {
+            request.await.unwrap();
+        }
+        let profile = recorded.await.unwrap().unwrap();
+        assert_eq!(profile.sample_types()[1].kind, "cpu");
     }
 }

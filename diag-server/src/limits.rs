@@ -2,6 +2,9 @@
 //!
 //! A permit travels with the work: it comes back when the work is done, also when the client went away before, or was told
 //! that it takes too long.
+//!
+//! Who waits for the end of its `seconds=` has a [`Seat`], and with it a place in every queue: what was recorded for a minute is not thrown
+//! away because others fill the queue when it ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +25,7 @@ const HEAVY_QUEUE: usize = 8;
 /// Status, memory and metrics at once; milliseconds each.
 const LIGHT: usize = 2;
 const LIGHT_QUEUE: usize = 16;
-/// Requests that wait for the end of their `seconds=`, each of which holds a snapshot.
+/// Requests that wait for the end of their `seconds=`, each of which holds a snapshot; so many may stand in a queue beyond its places.
 const WAITING: usize = 4;
 /// In the queue, and then for the work. Together little more than what `go tool pprof` waits for.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(20);
@@ -41,12 +44,23 @@ impl Lane {
     }
 
     /// A seat in the queue and then a turn; `None` when the queue is full.
-    async fn enter(&self) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+    async fn enter(&self) -> Option<Permits> {
         let seat = Arc::clone(&self.seats).try_acquire_owned().ok()?;
+        self.turn(Some(seat)).await
+    }
+
+    /// A turn, for who has a place already.
+    async fn turn(&self, seat: Option<OwnedSemaphorePermit>) -> Option<Permits> {
         // The semaphores are never closed.
         let turn = Arc::clone(&self.turns).acquire_owned().await.ok()?;
-        Some((seat, turn))
+        Some(Permits { _seat: seat, _turn: turn })
     }
+}
+
+/// What travels with the work.
+struct Permits {
+    _seat: Option<OwnedSemaphorePermit>,
+    _turn: OwnedSemaphorePermit,
 }
 
 /// The bounds of one router.
@@ -109,7 +123,9 @@ impl Shared {
         self: &Arc<Self>,
         work: impl FnOnce(&Diag) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        self.run(&self.limits.heavy, work).await
+        let Limits { heavy, queue_patience, .. } = &self.limits;
+        let permits = self.patiently(*queue_patience, heavy.enter()).await?;
+        self.run(permits, work).await
     }
 
     /// Does something that reads a few files.
@@ -117,22 +133,31 @@ impl Shared {
         self: &Arc<Self>,
         work: impl FnOnce(&Diag) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        self.run(&self.limits.light, work).await
+        let Limits { light, queue_patience, .. } = &self.limits;
+        let permits = self.patiently(*queue_patience, light.enter()).await?;
+        self.run(permits, work).await
+    }
+
+    async fn patiently(
+        &self,
+        patience: Duration,
+        entering: impl Future<Output = Option<Permits>>,
+    ) -> Result<Permits, Failure> {
+        let entered = timeout(patience, entering).await.map_err(|_| {
+            let seconds = patience.as_secs();
+            self.limits.refuse(format!("waited {seconds} s behind other requests; try again later"), 10)
+        })?;
+        entered.ok_or_else(|| {
+            self.limits.refuse("too many requests wait here already; try again in a few seconds", 5)
+        })
     }
 
     async fn run<T: Send + 'static>(
         self: &Arc<Self>,
-        lane: &Lane,
+        permits: Permits,
         work: impl FnOnce(&Diag) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let Limits { queue_patience, work_patience, .. } = &self.limits;
-        let entered = timeout(*queue_patience, lane.enter()).await.map_err(|_| {
-            let seconds = queue_patience.as_secs();
-            self.limits.refuse(format!("waited {seconds} s behind other requests; try again later"), 10)
-        })?;
-        let permits = entered.ok_or_else(|| {
-            self.limits.refuse("too many requests wait here already; try again in a few seconds", 5)
-        })?;
+        let work_patience = &self.limits.work_patience;
         let shared = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || {
             let _permits = permits;
@@ -160,8 +185,8 @@ impl Shared {
     }
 
     /// Reserves a place for a request that waits; the place is free again when the result is dropped.
-    pub(crate) fn wait_seat(&self, wait: Duration) -> Result<OwnedSemaphorePermit, Failure> {
-        Arc::clone(&self.limits.waiting).try_acquire_owned().map_err(|_| {
+    pub(crate) fn wait_seat(self: &Arc<Self>, wait: Duration) -> Result<Seat, Failure> {
+        let permit = Arc::clone(&self.limits.waiting).try_acquire_owned().map_err(|_| {
             let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1);
             self.limits.refuse(
                 format!(
@@ -169,6 +194,42 @@ impl Shared {
                 ),
                 seconds,
             )
-        })
+        })?;
+        Ok(Seat { shared: Arc::clone(self), _permit: permit })
+    }
+}
+
+/// The place of a request that waits, and its place in both queues before and after.
+pub(crate) struct Seat {
+    shared: Arc<Shared>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Seat {
+    /// As [`Shared::heavy`], in its turn and never refused for a full queue.
+    pub(crate) async fn heavy<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Diag) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.run(&self.shared.limits.heavy, work).await
+    }
+
+    /// As [`Shared::light`], likewise.
+    pub(crate) async fn light<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Diag) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.run(&self.shared.limits.light, work).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        lane: &Lane,
+        work: impl FnOnce(&Diag) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        // Who has waited for a minute may stand in the queue for another.
+        let patience = self.shared.limits.work_patience;
+        let permits = self.shared.patiently(patience, lane.turn(None)).await?;
+        self.shared.run(permits, work).await
     }
 }

@@ -49,9 +49,9 @@ async fn watch(
     sample_bytes: Option<u64>,
     options: LeakOptions,
 ) -> Result<diag::leak::Report, Failure> {
-    let _seat = shared.wait_seat(length)?;
+    let seat = shared.wait_seat(length)?;
     let mut watch =
-        shared.heavy(move |diag| diag.watch_leaks(length, sample_bytes).map_err(unavailable)).await?;
+        seat.heavy(move |diag| diag.watch_leaks(length, sample_bytes).map_err(unavailable)).await?;
     let end = tokio::time::Instant::now() + length;
     loop {
         let now = tokio::time::Instant::now();
@@ -59,14 +59,14 @@ async fn watch(
             break;
         }
         tokio::time::sleep_until((now + watch.interval()).min(end)).await;
-        watch = shared
+        watch = seat
             .heavy(move |_| {
                 watch.census();
                 Ok(watch)
             })
             .await?;
     }
-    shared.heavy(move |_| watch.report(&options).map_err(unavailable)).await
+    seat.heavy(move |_| watch.report(&options).map_err(unavailable)).await
 }
 
 /// How the live memory of some sites went.

@@ -29,17 +29,14 @@ pub(crate) async fn triage(
     let wait = query.seconds("seconds")?.unwrap_or(Duration::from_secs(DEFAULT_SECONDS));
     let target = address(&headers).map_or(Target::Unknown, Target::Live);
     let seat = shared.wait_seat(wait)?;
-    let base = shared.heavy(|diag| Ok(diag.survey())).await?;
+    let base = seat.heavy(|diag| Ok(diag.survey())).await?;
     tokio::time::sleep(wait).await;
-    let done = shared
-        .heavy(move |diag| {
-            let new = diag.survey();
-            let extras = extras(diag, &base, &new, target);
-            shape.answer(&judge(&base, &new, extras))
-        })
-        .await;
-    drop(seat);
-    done
+    seat.heavy(move |diag| {
+        let new = diag.survey();
+        let extras = extras(diag, &base, &new, target);
+        shape.answer(&judge(&base, &new, extras))
+    })
+    .await
 }
 
 /// Gives unused pages back.
