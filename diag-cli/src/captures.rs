@@ -158,10 +158,10 @@ pub fn list_comparable(dir: &Path, kind: Option<&str>) -> Result<(Vec<Capture>, 
     match captures.iter().rev().find(|c| c.kind == kind).cloned() {
         Some(last) => Ok(like(captures, &last)),
         None => {
-            let mode = if kind == "wall" { " --mode wall" } else { "" };
+            let flags = if kind == "wall" { "cpu --mode wall" } else { kind };
             Err(Error::failed(
                 format!("{}: no {kind} captures in this directory", dir.display()),
-                format!("`diag-cli capture TARGET --kind cpu{mode} -o {}` writes some", dir.display()),
+                format!("`diag-cli capture TARGET --kind {flags} -o {}` writes some", dir.display()),
             ))
         }
     }

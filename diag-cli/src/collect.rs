@@ -1,5 +1,5 @@
-//! What a live target is asked for, and which captures of a directory are meant: the heap, or CPU time, which has to be
-//! recorded.
+//! What a live target is asked for, and which captures of a directory are meant: the heap, contention for locks, or CPU time, which
+//! has to be recorded.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -38,6 +38,10 @@ pub enum Kind {
     Heap,
     /// CPU time, recorded for --cpu-seconds; with --mode wall time that passes.
     Cpu,
+    /// Who makes others wait for locks, since the start of the process.
+    Mutex,
+    /// Who waits for locks, since the start of the process.
+    Block,
 }
 
 /// How CPU time is recorded.
@@ -72,6 +76,10 @@ pub enum Collect {
     Heap,
     /// CPU time, over a while.
     Cpu(Recording),
+    /// Who makes others wait.
+    Mutex,
+    /// Who waits.
+    Block,
 }
 
 /// How CPU time is recorded.
@@ -91,10 +99,13 @@ impl CollectArgs {
     /// # Errors
     /// Settings of CPU profiles for a heap profile, or a recording that is too long.
     pub fn collect(&self) -> Result<Collect> {
-        match self.kind {
-            Some(Kind::Cpu) => Ok(Collect::Cpu(self.cpu.recording()?)),
-            None | Some(Kind::Heap) => self.cpu.unused().map(|()| Collect::Heap),
-        }
+        let other = match self.kind {
+            Some(Kind::Cpu) => return Ok(Collect::Cpu(self.cpu.recording()?)),
+            None | Some(Kind::Heap) => Collect::Heap,
+            Some(Kind::Mutex) => Collect::Mutex,
+            Some(Kind::Block) => Collect::Block,
+        };
+        self.cpu.unused().map(|()| other)
     }
 }
 
@@ -149,21 +160,41 @@ impl Collect {
         match self {
             Self::Heap => None,
             Self::Cpu(recording) => Some(recording.mode.name()),
+            Self::Mutex => Some("mutex"),
+            Self::Block => Some("block"),
         }
+    }
+
+    /// The word of `--kind`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Heap => "heap",
+            Self::Cpu(_) => "cpu",
+            Self::Mutex => "mutex",
+            Self::Block => "block",
+        }
+    }
+
+    /// Whether a target can be asked twice for the same: not for time that has passed.
+    pub fn can_be_repeated(&self) -> bool {
+        !matches!(self, Self::Cpu(_))
     }
 
     /// How long the target needs by design.
     pub fn wait(&self) -> Duration {
         match self {
-            Self::Heap => Duration::ZERO,
+            Self::Heap | Self::Mutex | Self::Block => Duration::ZERO,
             Self::Cpu(recording) => Duration::from_secs(recording.seconds),
         }
     }
 
     /// The endpoint of a target that names no path itself.
     pub fn path(&self) -> String {
-        let Self::Cpu(Recording { seconds, hz, mode }) = self else {
-            return endpoints::PPROF_HEAP.to_owned();
+        let Recording { seconds, hz, mode } = match self {
+            Self::Cpu(recording) => recording,
+            Self::Heap => return endpoints::PPROF_HEAP.to_owned(),
+            Self::Mutex => return endpoints::PPROF_MUTEX.to_owned(),
+            Self::Block => return endpoints::PPROF_BLOCK.to_owned(),
         };
         let mut path = format!("{}?seconds={seconds}", endpoints::PPROF_PROFILE);
         // Writing to a String does not fail.
@@ -182,8 +213,8 @@ impl Collect {
     /// It does, and so does the command line.
     pub fn goes_with(&self, endpoint: &Endpoint) -> Result<()> {
         match (self, endpoint.path()) {
-            (Self::Cpu(_), Some(path)) => Err(Error::usage(
-                format!("{endpoint} names {path} already, which --kind cpu does not go with"),
+            (Self::Cpu(_) | Self::Mutex | Self::Block, Some(path)) => Err(Error::usage(
+                format!("{endpoint} names {path} already, which --kind {} does not go with", self.kind()),
                 "give host:port alone, or leave --kind out",
             )),
             _ => Ok(()),
@@ -198,6 +229,7 @@ impl Collect {
         };
         match self {
             Self::Heap => format!("reading {of}"),
+            Self::Mutex | Self::Block => format!("reading contention of {of}"),
             Self::Cpu(Recording { mode: Mode::Cpu, .. }) => format!("recording CPU time of {of}"),
             Self::Cpu(Recording { mode: Mode::Wall, .. }) => format!("recording where threads of {of} are"),
         }
@@ -222,7 +254,11 @@ mod tests {
             "/debug/pprof/profile?seconds=3&hz=499&mode=wall"
         );
         assert!(args(3601.0, None, None).collect().unwrap_err().line().contains("an hour"));
-        let heap = CollectArgs { kind: None, ..args(1.0, None, None) };
-        assert!(heap.collect().unwrap_err().line().starts_with("--cpu-seconds is about CPU"));
+        for kind in [None, Some(Kind::Mutex)] {
+            let other = CollectArgs { kind, ..args(1.0, None, None) };
+            assert!(other.collect().unwrap_err().line().starts_with("--cpu-seconds is about CPU"));
+        }
+        assert_eq!(Collect::Mutex.path(), "/debug/pprof/mutex");
+        assert_eq!(Collect::Block.path(), "/debug/pprof/block");
     }
 }

@@ -167,10 +167,10 @@ impl Loader {
         };
         let Some(symbols) = symbols else { return Ok(done(profile, format, Unresolved::default())) };
         let (profile, unresolved) = symbols.resolve(profile, &name)?;
-        let again = live.filter(|_| unresolved.is_important() && self.collect == Collect::Heap);
+        let again = live.filter(|_| unresolved.is_important() && self.collect.can_be_repeated());
         let Some(endpoint) = again else { return Ok(done(profile, format, unresolved)) };
         // The program is not on this machine: the target can still do it.
-        let Ok((second, its_format, _)) = fetch_profile(&self.client, &endpoint, &Collect::Heap, true, false)
+        let Ok((second, its_format, _)) = fetch_profile(&self.client, &endpoint, &self.collect, true, false)
         else {
             return Ok(done(profile, format, unresolved));
         };
@@ -253,13 +253,18 @@ fn program_is_here(client: &Client, endpoint: &Endpoint, symbols: &SymbolArgs) -
 
 /// A file is what it is, whatever `--kind` says.
 fn is_what_was_asked_for(raw: &Raw, collect: Collect) -> Result<()> {
-    if collect == Collect::Heap || view::is_of_time(&raw.profile) {
+    let (is, what) = match collect {
+        Collect::Heap => return Ok(()),
+        Collect::Cpu(_) => (view::is_of_time(&raw.profile), "CPU profile"),
+        Collect::Mutex | Collect::Block => (view::is_of_contention(&raw.profile), "profile of contention"),
+    };
+    if is {
         return Ok(());
     }
     let types: Vec<&str> = raw.profile.sample_types().iter().map(|t| t.kind.as_str()).collect();
     Err(Error::usage(
-        format!("{} is no CPU profile: it has {}", raw.name, types.join(", ")),
-        "leave --kind out, or name a CPU profile",
+        format!("{} is no {what}: it has {}", raw.name, types.join(", ")),
+        format!("leave --kind out, or name a {what}"),
     ))
 }
 

@@ -143,15 +143,25 @@ pub fn is_of_time(profile: &Profile) -> bool {
     ["cpu", "wall"].iter().any(|kind| profile.sample_type_index(kind).is_some())
 }
 
-/// What judges memory has nothing to say about time.
+/// Whether a profile is of waits for locks.
+pub fn is_of_contention(profile: &Profile) -> bool {
+    profile.sample_type_index("contentions").is_some()
+}
+
+/// What judges memory has nothing to say about time, or about waits.
 ///
 /// # Errors
-/// The first profile that is of time, and what to do with it.
+/// The first profile that is of time or waits, and what to do with it.
 pub fn refuse_time<'l>(command: &str, loaded: impl IntoIterator<Item = &'l Loaded>) -> Result<()> {
-    match loaded.into_iter().find(|l| is_of_time(&l.profile)) {
+    let what = |l: &Loaded| match () {
+        () if is_of_time(&l.profile) => Some("CPU profile"),
+        () if is_of_contention(&l.profile) => Some("profile of contention"),
+        () => None,
+    };
+    match loaded.into_iter().find_map(|l| what(l).map(|what| (l, what))) {
         None => Ok(()),
-        Some(l) => Err(Error::usage(
-            format!("{} is a CPU profile, and {command} judges memory", l.name),
+        Some((l, what)) => Err(Error::usage(
+            format!("{} is a {what}, and {command} judges memory", l.name),
             "look at it with `diag-cli top`, compare two with `diag-cli diff`; \
              `diag-cli capture TARGET --kind heap` captures memory",
         )),
@@ -203,6 +213,12 @@ pub fn caveats(loaded: &Loaded) -> String {
         .collect();
     if !losses.is_empty() {
         let _ = writeln!(text, "not in it: {}", crate::error::one_line(&losses.join(", ")));
+    }
+    if is_of_contention(&loaded.profile) && loaded.profile.sample_count() == 0 {
+        // Nobody waited, or it is off: it says which itself.
+        for comment in loaded.profile.meta().comments.iter().filter(|c| c.contains("_profile=")) {
+            let _ = writeln!(text, "{}", crate::error::one_line(comment));
+        }
     }
     if !loaded.unresolved.is_empty() {
         let _ = writeln!(

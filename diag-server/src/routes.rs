@@ -47,6 +47,8 @@ fn build_with<S: Clone + Send + Sync + 'static>(
     add(endpoints::PPROF_TASKS, get(pprof::tasks));
     add(endpoints::PPROF_GOROUTINE, get(pprof::tasks));
     add(endpoints::PPROF_TASKLEAK, get(pprof::taskleak));
+    add(endpoints::PPROF_MUTEX, get(pprof::mutex));
+    add(endpoints::PPROF_BLOCK, get(pprof::block));
     add(endpoints::PPROF_CMDLINE, get(pprof::cmdline));
     add(endpoints::PPROF_SYMBOL, get(pprof::symbol_count).merge(post(pprof::symbol)));
     for absent in pprof::ABSENT {

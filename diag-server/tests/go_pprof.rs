@@ -94,8 +94,9 @@ fn errors_are_shown_as_text() {
         return;
     }
     let scratch = tempfile::tempdir().unwrap();
-    let (fine, text) = run("go", &["tool", "pprof", "-top", &url("/debug/pprof/mutex")], scratch.path());
-    assert!(!fine && text.contains("there is no profile of lock contention"), "{text}");
+    let (fine, text) =
+        run("go", &["tool", "pprof", "-top", &url("/debug/pprof/threadcreate")], scratch.path());
+    assert!(!fine && text.contains("there is no profile of thread creation"), "{text}");
     let (fine, text) =
         run("go", &["tool", "pprof", "-top", &url("/debug/pprof/heap?debug=1&seconds=1")], scratch.path());
     assert!(!fine && text.contains("seconds and debug do not go together"), "{text}");

@@ -76,6 +76,13 @@ pub struct Config {
     /// `DIAG_RULES`: file with rules, TOML; see [`rules`](crate::rules).
     #[cfg(feature = "triggers")]
     pub rules_file: Option<PathBuf>,
+    /// `DIAG_MUTEX_FRACTION`: one in so many contentions is in the mutex profile of [`sync`](crate::sync); 0 for none. `None` leaves what
+    /// the service has set itself.
+    #[cfg(feature = "sync")]
+    pub mutex_profile_fraction: Option<u32>,
+    /// `DIAG_BLOCK_RATE_NS`: waits of so many nanoseconds are all in the block profile, shorter ones in proportion; 0 for none.
+    #[cfg(feature = "sync")]
+    pub block_profile_rate_ns: Option<u64>,
     /// `DIAG_DISABLE`: nothing is collected and nothing listens.
     pub disabled: bool,
     /// Let jemalloc see the stacks too, so that its own dumps stay useful to others; costs a second walk a sample.
@@ -107,6 +114,10 @@ impl Default for Config {
             capture_keep_bytes: 1 << 30,
             #[cfg(feature = "triggers")]
             rules_file: None,
+            #[cfg(feature = "sync")]
+            mutex_profile_fraction: None,
+            #[cfg(feature = "sync")]
+            block_profile_rate_ns: None,
             disabled: false,
             stacks_for_jemalloc: false,
             force_prof_dump: false,
@@ -154,6 +165,14 @@ impl Config {
         });
         #[cfg(feature = "triggers")]
         take("DIAG_RULES", "a path", &mut |v| put(&mut self.rules_file, path(v).map(Some)));
+        #[cfg(feature = "sync")]
+        take("DIAG_MUTEX_FRACTION", "a whole number, 10 for one in 10, 0 for none", &mut |v| {
+            put(&mut self.mutex_profile_fraction, v.parse().ok().map(Some))
+        });
+        #[cfg(feature = "sync")]
+        take("DIAG_BLOCK_RATE_NS", "a whole number of nanoseconds such as 1000000, 0 for none", &mut |v| {
+            put(&mut self.block_profile_rate_ns, v.parse().ok().map(Some))
+        });
         take("DIAG_DISABLE", "1, true, 0 or false", &mut |v| put(&mut self.disabled, parse_switch(v)));
         problems
     }
@@ -224,6 +243,26 @@ mod tests {
         assert_eq!(config.listen.port(), 7000);
         assert_eq!(config.capture_every, Duration::from_secs(120));
         assert!(config.disabled && config.capture_dir.is_some());
+    }
+
+    #[cfg(feature = "sync")]
+    #[test]
+    fn contention_is_profiled_as_variables_say() {
+        let (config, problems) = with(&[("DIAG_MUTEX_FRACTION", "10"), ("DIAG_BLOCK_RATE_NS", " 1000000 ")]);
+        assert_eq!(
+            (config.mutex_profile_fraction, config.block_profile_rate_ns),
+            (Some(10), Some(1_000_000))
+        );
+        assert_eq!(problems, []);
+        for value in ["-1", "1.5", "all", "", "99999999999999999999"] {
+            let (config, problems) = with(&[("DIAG_MUTEX_FRACTION", value), ("DIAG_BLOCK_RATE_NS", value)]);
+            assert_eq!(
+                (config.mutex_profile_fraction, config.block_profile_rate_ns),
+                (None, None),
+                "{value}"
+            );
+            assert_eq!(problems.len(), 2, "{value}");
+        }
     }
 
     #[test]

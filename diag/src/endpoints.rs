@@ -14,6 +14,10 @@ pub const PPROF_TASKS: &str = "/debug/pprof/tasks";
 pub const PPROF_GOROUTINE: &str = "/debug/pprof/goroutine";
 /// Of them those that can never wake again, and those that are probably stuck.
 pub const PPROF_TASKLEAK: &str = "/debug/pprof/taskleak";
+/// Who makes others wait for locks; what came within `seconds=`, or since the start.
+pub const PPROF_MUTEX: &str = "/debug/pprof/mutex";
+/// Who waits for locks; likewise.
+pub const PPROF_BLOCK: &str = "/debug/pprof/block";
 /// Arguments of the process, separated by NUL.
 pub const PPROF_CMDLINE: &str = "/debug/pprof/cmdline";
 /// Names of addresses, as pprof's symbolz protocol asks.

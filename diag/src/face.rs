@@ -77,6 +77,9 @@ pub struct Status {
     /// The tracked tasks.
     #[cfg(feature = "tasks")]
     pub tasks: TaskStats,
+    /// The profiles of contention.
+    #[cfg(feature = "sync")]
+    pub sync: crate::sync::SyncStats,
     /// Captures to files, when a directory is set.
     pub captures: Option<crate::capture::CaptureStats>,
     /// The rules, when there are any.
@@ -274,6 +277,8 @@ impl Diag {
                 memory_bytes: crate::tasks::memory_bytes()
                     + self.task_history().map_or(0, crate::leaks::TaskHistory::memory_bytes),
             },
+            #[cfg(feature = "sync")]
+            sync: crate::sync::stats(),
             captures,
             #[cfg(feature = "triggers")]
             triggers,
@@ -298,6 +303,8 @@ pub(crate) fn with_own_bytes(
     let set_aside = crate::trigger::held_bytes();
     #[cfg(not(feature = "triggers"))]
     let set_aside = 0;
+    #[cfg(feature = "sync")]
+    let set_aside = set_aside + crate::sync::memory_bytes();
     let own = heap.as_ref().map(|heap| heap.stats().memory_bytes + set_aside);
     waterline.diag_bytes = own.map_err(HeapError::clone).into();
     waterline
@@ -409,6 +416,23 @@ impl Builder {
         self
     }
 
+    /// Takes one in so many contentions of the locks of [`sync`](crate::sync) into the mutex profile from the start; 0 for none.
+    #[cfg(feature = "sync")]
+    #[must_use]
+    pub fn mutex_profile_fraction(mut self, fraction: u32) -> Self {
+        self.config.mutex_profile_fraction = Some(fraction);
+        self
+    }
+
+    /// Takes waits for the locks of [`sync`](crate::sync) into the block profile from the start: all that last so long, shorter ones in
+    /// proportion; 0 for none.
+    #[cfg(feature = "sync")]
+    #[must_use]
+    pub fn block_profile_rate_ns(mut self, nanoseconds: u64) -> Self {
+        self.config.block_profile_rate_ns = Some(nanoseconds);
+        self
+    }
+
     /// Collect nothing and listen nowhere; [`Diag::status`] says so.
     #[must_use]
     pub fn disabled(mut self, disabled: bool) -> Self {
@@ -446,6 +470,8 @@ impl Builder {
         let mut config = self.config;
         let mut problems =
             config.override_by(|name| std::env::var_os(name).map(|v| v.to_string_lossy().into_owned()));
+        #[cfg(feature = "sync")]
+        start_sync(&config);
         let heap = start_heap(&config, &mut problems);
         let history =
             heap.as_ref().ok().filter(|heap| heap.now_ns().is_some()).map(|h| Arc::new(History::new(h)));
@@ -478,6 +504,21 @@ impl Builder {
         });
         *running = Arc::downgrade(&inner);
         Ok(Diag { inner })
+    }
+}
+
+#[cfg(feature = "sync")]
+fn start_sync(config: &Config) {
+    if config.disabled {
+        crate::sync::set_mutex_profile_fraction(0);
+        crate::sync::set_block_profile_rate(0);
+        return;
+    }
+    if let Some(fraction) = config.mutex_profile_fraction {
+        crate::sync::set_mutex_profile_fraction(fraction);
+    }
+    if let Some(rate_ns) = config.block_profile_rate_ns {
+        crate::sync::set_block_profile_rate(rate_ns);
     }
 }
 

@@ -23,6 +23,7 @@
 //! - [`memory`]: where the process's memory stands, from allocator, kernel and cgroup.
 //! - [`rules`]: captures before the kernel kills, and at other moments that nobody watches.
 //! - [`work()`], [`declare_cap`], [`gauge`]: what the host says of itself, so that growth is judged by it.
+//! - [`sync`]: locks that tell who waits, and for whom; off until switched on.
 //! - [`profile`]: the profile model, its codecs and operations; all that tools need, without any collector.
 //! - [`symbols`]: names for addresses.
 //!
@@ -36,6 +37,7 @@
 //! - `tasks` (default): the live async tasks that [`tasks::track`] is given.
 //! - `tokio`: `diag::spawn`, `JoinSet` and the rest in place of tokio's.
 //! - `triggers` (default): rules. With `heap` and `memory`.
+//! - `sync` (default), `parking_lot`: locks with mutex and block profiles, on Linux; with `tokio` for its locks too.
 //! - `symbols` (default): names. Without any feature, what is left is [`profile`] and [`work()`].
 //! - `cpu-guard`: the `pprof` crate as the last resort for CPU profiles on Linux too.
 //! - `tracing`: `SpanLayer`, which labels live samples with the span, route and fields they were allocated in, and CPU time
@@ -52,8 +54,12 @@
 //! | `DIAG_CAPTURE_DIR`, `DIAG_CAPTURE_EVERY` | writes captures to a directory, every `10s`, and at 90 % of the memory limit |
 //! | `DIAG_CAPTURE_BYTES` | about the most bytes of all captures; `1GiB` |
 //! | `DIAG_RULES` | file with [`rules`], TOML |
+//! | `DIAG_MUTEX_FRACTION`, `DIAG_BLOCK_RATE_NS` | mutex and block profiles of [`sync`]: one in `10` contentions, a sample each `1000000` ns waited |
 //! | `DIAG_DISABLE` | `1`: collect nothing, listen nowhere |
 //! | `_RJEM_MALLOC_CONF` (`MALLOC_CONF` when jemalloc replaces malloc) | jemalloc's own settings, `lg_prof_sample:16` among them |
+
+#[cfg(all(feature = "sync", not(target_os = "linux")))]
+compile_error!("diag's feature `sync` walks stacks with the Linux unwinder: leave it out on other systems");
 
 #[cfg(feature = "heap")]
 mod allocator;
@@ -90,8 +96,12 @@ pub mod memory;
 pub mod profile;
 #[cfg(feature = "triggers")]
 pub mod rules;
+#[cfg(any(feature = "heap", feature = "sync"))]
+mod sites;
 #[cfg(feature = "symbols")]
 pub mod symbols;
+#[cfg(feature = "sync")]
+pub mod sync;
 #[cfg(any(
     feature = "heap",
     all(feature = "cpu", target_os = "linux"),

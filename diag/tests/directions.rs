@@ -23,8 +23,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("context", &["sys", "profile"]),
     ("declared", &["sys", "config", "leak"]),
     // Collectors.
-    ("heap", &["profile", "sys", "config", "context", "work", "code"]),
+    ("heap", &["profile", "sys", "config", "context", "work", "code", "sites"]),
     ("cpu", &["profile", "sys", "config", "context", "code"]),
+    ("sync", &["profile", "sys", "context", "code", "sites"]),
+    // Where things happened, for the collectors.
+    ("sites", &["sys"]),
     // Object files as mappings, for the collectors.
     ("code", &["profile", "sys"]),
     ("tasks", &["profile", "sys", "context"]),

@@ -29,7 +29,7 @@ use crate::target::{Endpoint, Target};
 pub struct CaptureArgs {
     /// host:port or URL of a live process; a full path is used as it is
     pub target: String,
-    /// What to capture: heap, cpu, memory, tasks [default: heap, and memory and tasks where the target has them]
+    /// What to capture: heap, cpu, memory, tasks, mutex, block [default: heap, and memory and tasks where the target has them]
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = parse_kind)]
     pub kind: Vec<Kind>,
     /// How CPU time is recorded.
@@ -69,6 +69,10 @@ pub enum Kind {
     Memory,
     /// The async tasks.
     Tasks,
+    /// Who makes others wait for locks.
+    Mutex,
+    /// Who waits for locks.
+    Block,
 }
 
 fn parse_kind(text: &str) -> std::result::Result<Kind, String> {
@@ -77,7 +81,9 @@ fn parse_kind(text: &str) -> std::result::Result<Kind, String> {
         "cpu" => Ok(Kind::Cpu),
         "memory" => Ok(Kind::Memory),
         "tasks" => Ok(Kind::Tasks),
-        _ => Err("known are heap, cpu, memory and tasks".into()),
+        "mutex" => Ok(Kind::Mutex),
+        "block" => Ok(Kind::Block),
+        _ => Err("known are heap, cpu, memory, tasks, mutex and block".into()),
     }
 }
 
@@ -141,6 +147,11 @@ fn wanted(args: &CaptureArgs) -> Result<Vec<Wanted>> {
     }
     if args.kind.is_empty() || asked(Kind::Tasks) {
         wanted.push(Wanted::Tasks { by_name: asked(Kind::Tasks) });
+    }
+    for (kind, collect) in [(Kind::Mutex, Collect::Mutex), (Kind::Block, Collect::Block)] {
+        if asked(kind) {
+            wanted.push(Wanted::Profile(collect));
+        }
     }
     if asked(Kind::Cpu) {
         wanted.push(Wanted::Profile(Collect::Cpu(args.cpu.recording()?)));

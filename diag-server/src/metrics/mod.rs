@@ -16,6 +16,7 @@ use axum::http::Uri;
 use axum::response::Response;
 use diag::cpu::CpuStats;
 use diag::memory::{Cgroup, Jemalloc, Limit, Process, Reading, Waterline};
+use diag::sync::SyncStats;
 use diag::{Diag, Status};
 use process::ProcessTimes;
 use write::Metrics;
@@ -182,6 +183,7 @@ fn write_diag(m: &mut Metrics, status: &Status) {
     if let Some(triggers) = &status.triggers {
         rules::write(m, triggers);
     }
+    write_sync(m, &status.sync);
     let Some(heap) = &status.heap else { return };
     m.gauge(
         "diag_heap_sampling_active",
@@ -207,6 +209,32 @@ fn write_diag(m: &mut Metrics, status: &Status) {
         "What the collector lost, by kind.",
         "what",
         heap.losses.iter().map(|(what, count)| (what.as_str(), *count as f64)),
+    );
+}
+
+fn write_sync(m: &mut Metrics, sync: &SyncStats) {
+    m.gauge(
+        "diag_mutex_profile_fraction",
+        "One in so many contentions is in the mutex profile; 0: it is off.",
+        Some(f64::from(sync.mutex_profile_fraction)),
+    );
+    m.gauge(
+        "diag_block_profile_rate_nanoseconds",
+        "Waits of so long are all in the block profile; 0: it is off.",
+        Some(sync.block_profile_rate_ns as f64),
+    );
+    m.labelled_counter(
+        "diag_sync_samples_total",
+        "Samples in the profiles of contention.",
+        "profile",
+        [("mutex", sync.mutex_samples_total as f64), ("block", sync.block_samples_total as f64)].into_iter(),
+    );
+    m.gauge("diag_sync_memory_bytes", "Memory of those profiles.", Some(sync.memory_bytes as f64));
+    m.labelled_counter(
+        "diag_sync_losses_total",
+        "What profiles of contention lost, by kind.",
+        "what",
+        sync.losses.iter().map(|(what, count)| (what.as_str(), *count as f64)),
     );
 }
 

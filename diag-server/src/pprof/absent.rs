@@ -18,14 +18,6 @@ pub(crate) const ABSENT: &[Absent] = &[
         text: "there is no profile of thread creation; /debug/diag/api/v1/memory tells the number of threads",
     },
     Absent {
-        path: "/debug/pprof/block",
-        text: "there is no profile of blocking; switch profile.block off in the scraper",
-    },
-    Absent {
-        path: "/debug/pprof/mutex",
-        text: "there is no profile of lock contention; switch profile.mutex off in the scraper",
-    },
-    Absent {
         path: "/debug/pprof/trace",
         text: "there are no execution traces, which are Go's own format; /debug/pprof/ lists what there is",
     },

@@ -32,6 +32,19 @@ pub(crate) async fn index() -> Response {
             "CPU time of 5 seconds, largest first.",
         ),
         (
+            endpoints::PPROF_MUTEX,
+            "",
+            "mutex",
+            "Who makes others wait for locks of diag::sync, since the start or over seconds=N; off until switched on \
+             (DIAG_MUTEX_FRACTION=10). debug=1: as text.",
+        ),
+        (
+            endpoints::PPROF_BLOCK,
+            "",
+            "block",
+            "Who waits for them; off until switched on (DIAG_BLOCK_RATE_NS=1000000). debug=1: as text.",
+        ),
+        (
             endpoints::PPROF_TASKS,
             "?debug=1",
             "tasks, as text",

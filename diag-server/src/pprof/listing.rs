@@ -1,5 +1,6 @@
 //! A profile as text, `debug=1`. A heap profile is in the shape of Go's, which pprof reads too: values are whole and
-//! unbiased, so the header does not ask the reader to scale them (`heapprofile`, no rate). Others are for people.
+//! unbiased, so the header does not ask the reader to scale them (`heapprofile`, no rate). So is one of contention, where a cycle is
+//! a nanosecond and the sampling period 1. Others are for people.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -17,6 +18,8 @@ const MOST_NAME_CHARS: usize = 300;
 enum Shape<'p> {
     /// Objects and bytes in use, objects and bytes allocated.
     Heap([Option<usize>; 4]),
+    /// Delay and contentions.
+    Contention([Option<usize>; 2]),
     /// Samples, and the value of the default type.
     Other([Option<usize>; 2], &'p str),
 }
@@ -35,6 +38,9 @@ impl<'p> Shape<'p> {
                 column("alloc_space"),
             ]);
         }
+        if let contentions @ Some(_) = column("contentions") {
+            return Self::Contention([column("delay"), contentions]);
+        }
         let value = profile.default_sample_type();
         let unit = profile.sample_types().get(value).map_or("", |t| t.unit.as_str());
         Self::Other([column("samples"), Some(value)], unit)
@@ -44,6 +50,8 @@ impl<'p> Shape<'p> {
     fn rows(&self, profile: &Profile) -> Vec<(StackId, Row)> {
         let columns = match self {
             Self::Heap(columns) => *columns,
+            // By the second column they are sorted, then by the last.
+            Self::Contention([delay, contentions]) => [None, *delay, None, *contentions],
             Self::Other([samples, value], _) => [*samples, *value, None, None],
         };
         let mut rows = HashMap::<StackId, Row>::new();
@@ -61,6 +69,7 @@ impl<'p> Shape<'p> {
         let [objects, value, alloc_objects, alloc_bytes] = row;
         match self {
             Self::Heap(_) => format!("{objects}: {value} [{alloc_objects}: {alloc_bytes}]"),
+            Self::Contention(_) => format!("{value} {alloc_bytes}"),
             Self::Other(_, unit) => {
                 let samples = if *objects == 1 { "sample" } else { "samples" };
                 format!("{} in {objects} {samples}", units::value(*value, unit))
@@ -106,6 +115,11 @@ fn head(out: &mut String, profile: &Profile, total: &str, shape: &Shape<'_>) {
     // Writing to a String does not fail.
     let _ = match shape {
         Shape::Heap(_) => writeln!(out, "heap profile: {total} @ heapprofile"),
+        // pprof knows both by the first word alone.
+        Shape::Contention(_) => {
+            let kind = if is_of_releases(profile) { "mutex" } else { "contention" };
+            writeln!(out, "--- {kind}:\ncycles/second=1000000000\nsampling period=1")
+        }
         Shape::Other(..) => {
             let kind = profile.sample_types().get(profile.default_sample_type()).map_or("", |t| &t.kind);
             let over = profile.meta().duration_ns.unwrap_or(0);
@@ -114,10 +128,16 @@ fn head(out: &mut String, profile: &Profile, total: &str, shape: &Shape<'_>) {
     };
 }
 
+/// A mutex profile rather than a block profile: its comment says so.
+fn is_of_releases(profile: &Profile) -> bool {
+    profile.meta().comments.iter().any(|comment| comment.starts_with("mutex_profile="))
+}
+
 fn foot(out: &mut String, profile: &Profile) {
     let meta = profile.meta();
     if let Some(period) = &meta.period {
         let _ = match period.value_type.unit.as_str() {
+            "count" => writeln!(out, "# sampled one in {}; values are estimates of the whole", period.value),
             "bytes" => writeln!(
                 out,
                 "# sampled every {} bytes on average; values are estimates of the whole",
@@ -183,6 +203,24 @@ mod tests {
                         #\t0x10\t<A as B>::f?\tsrc/a.rs:7\n#\t0x20\t?\n\n\
                         1: 100 [9: 900] @ 0x20\n#\t0x20\t?\n\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn contention_in_gos_shape() {
+        let types = [("contentions", "count"), ("delay", "nanoseconds")];
+        let mut b = ProfileBuilder::new(types.map(|(kind, unit)| ValueType::new(kind, unit)).into());
+        b.meta_mut().default_sample_type = Some(1);
+        b.meta_mut().comments.push("mutex_profile=on: one in 10".to_owned());
+        let location = b.location(None, 0x10, &[]);
+        let other = b.location(None, 0x20, &[]);
+        let (labels, little, much) = (b.labels(&[]), b.stack(&[location]), b.stack(&[other, location]));
+        b.sample(little, labels, &[30, 1_500]);
+        b.sample(much, labels, &[2, 30_500_000]);
+        let expected = "--- mutex:\ncycles/second=1000000000\nsampling period=1\n\
+                        30500000 2 @ 0x20 0x10\n#\t0x20\t?\n#\t0x10\t?\n\n\
+                        1500 30 @ 0x10\n#\t0x10\t?\n\n\
+                        # mutex_profile=on: one in 10\n";
+        assert_eq!(write(&b.finish().unwrap()), expected);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `/debug/pprof/`: the paths that pprof's clients know.
 
 mod absent;
+mod contention;
 mod heap;
 mod index;
 mod listing;
@@ -9,6 +10,7 @@ mod symbol;
 mod tasks;
 
 pub(crate) use absent::{ABSENT, absent};
+pub(crate) use contention::{block, mutex};
 pub(crate) use heap::{allocs, heap};
 pub(crate) use index::index;
 pub(crate) use profile::profile;

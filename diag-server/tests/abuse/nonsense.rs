@@ -17,6 +17,8 @@ const PARAMETERS: &[(&str, &[&str])] = &[
     ("/debug/diag/api/v1/flamegraph?kind=cpu", &["type", "format", "ages", "hz", "mode", "symbolize"]),
     // What is no number of seconds is 30 here, as with Go.
     ("/debug/pprof/profile", &["hz", "mode", "symbolize", "debug"]),
+    ("/debug/pprof/mutex", &["seconds", "symbolize", "debug"]),
+    ("/debug/pprof/block", &["seconds", "symbolize", "debug"]),
     ("/debug/diag/api/v1/triage", &["seconds", "format"]),
     ("/debug/diag/api/v1/history", &["since"]),
     ("/debug/diag/api/v1/view", &["of", "base", "order", "runtime", "frames", "format"]),
@@ -72,6 +74,8 @@ pub(super) fn every_parameter(addr: SocketAddr) {
         ("/debug/pprof/heap", "seconds=3601"),
         ("/debug/diag/api/v1/flamegraph", "base=1&ages=1"),
         ("/debug/diag/api/v1/flamegraph", "kind=cpu&base=1"),
+        ("/debug/pprof/mutex", "seconds=0"),
+        ("/debug/pprof/block", "seconds=1&debug=1"),
         ("/debug/pprof/profile", "seconds=3601"),
         ("/debug/pprof/profile", "seconds=1&hz=0"),
     ] {

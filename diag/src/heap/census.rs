@@ -21,7 +21,7 @@ pub(crate) fn live(collector: &Collector) -> Vec<LiveSample> {
     let mut live = Vec::with_capacity(collector.live.len() as usize + 1024);
     collector.live.copy(&mut live);
     let samples = live.iter().filter_map(|object| {
-        let site = collector.sites.get(object.site).filter(|site| site.usable_size > 0)?;
+        let site = collector.sites.get(object.site).filter(|site| site.variant > 0)?;
         Some(LiveSample {
             stack: site.stack,
             born_ns: i64::try_from(object.born_ns).unwrap_or(i64::MAX),
@@ -36,8 +36,8 @@ pub(crate) fn live(collector: &Collector) -> Vec<LiveSample> {
 pub(crate) fn allocated(collector: &Collector) -> Weight {
     let sites = (0..collector.sites.len() as u32).filter_map(|site| collector.sites.get(site));
     sites.fold(Weight { objects: 0.0, bytes: 0.0 }, |sum, site| Weight {
-        objects: sum.objects + site.allocated.objects,
-        bytes: sum.bytes + site.allocated.bytes,
+        objects: sum.objects + site.total.count,
+        bytes: sum.bytes + site.total.amount,
     })
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn take(collector: &Collector, cohorts: &mut Cohorts, work_units: u64
     let mut births: Vec<u64> = vec![0; collector.sites.stack_count()];
     let mut allocated_bytes = 0.0;
     for site in (0..sites).filter_map(|site| collector.sites.get(site)) {
-        allocated_bytes += site.allocated.bytes;
+        allocated_bytes += site.total.amount;
         if let Some(count) = births.get_mut(site.stack as usize) {
             *count += site.samples;
         }

@@ -9,10 +9,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::live::{Inserted, LiveObject, LiveTable};
-use super::sites::Sites;
 use super::threads::ThreadNames;
 use crate::context;
 use crate::profile::sampling::weight;
+use crate::sites::{Sites, Total};
 use crate::sys::code::Code;
 use crate::sys::fork::ForkSafe;
 use crate::sys::hooks::{SampleSink, SampledAllocation};
@@ -146,7 +146,7 @@ impl SampleSink for Collector {
                 self.site_table_full.fetch_add(1, Ordering::Relaxed);
                 Sites::OVERFLOW
             });
-        self.sites.count_allocated(site, weight);
+        self.sites.add(site, Total { count: weight.objects, amount: weight.bytes });
         let previous = match sample.thread.realloc_from.get() {
             0 => None,
             from => self.live.get(from as u64),

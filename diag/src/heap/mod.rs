@@ -9,7 +9,6 @@ mod census;
 mod collector;
 mod dump;
 mod live;
-mod sites;
 mod snapshot;
 mod start;
 mod threads;

@@ -6,7 +6,6 @@
 
 use super::collector::Collector;
 use super::live::LiveObject;
-use super::sites::Site;
 use crate::code::add_mappings;
 use crate::context::ContextLabels;
 use crate::profile::cohorts::{STARTED_COMMENT, TAKEN_COMMENT, WORK_COMMENT};
@@ -15,6 +14,7 @@ use crate::profile::{
     Label, LabelSetId, LabelValue, LocationId, Loss, MappingId, Period, Profile, ProfileBuilder,
     ProfileError, StackId, StrId, ValueType,
 };
+use crate::sites::Site;
 use crate::sys::clock;
 
 /// Upper bounds of the age buckets, in seconds, and their names.
@@ -66,10 +66,11 @@ pub(crate) fn take(collector: &Collector, ages: bool) -> Result<Profile, Profile
     }
     for (position, in_use) in in_use.iter().enumerate() {
         if let Some(site) = collector.sites.get(position as u32)
-            && site.allocated.objects > 0.0
+            && site.total.count > 0.0
         {
-            let labels = rows.size_label(site.usable_size);
-            let (stack, values) = rows.row(&site, site.allocated, *in_use);
+            let labels = rows.size_label(site.variant);
+            let allocated = Weight { objects: site.total.count, bytes: site.total.amount };
+            let (stack, values) = rows.row(&site, allocated, *in_use);
             // Sites differ in stack or size, and those above have more labels.
             rows.builder.new_sample(stack, labels, &values);
         }

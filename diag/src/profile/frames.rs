@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{FunctionId, LocationId, Profile, StackId};
 
-pub use names::{classify, is_allocator, is_runtime, module_of_name};
+pub use names::{classify, is_allocator, is_lock, is_runtime, module_of_name};
 
 /// Whose code a frame is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]

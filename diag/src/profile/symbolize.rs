@@ -4,8 +4,8 @@
 //! 1. every location with an address, a mapping and no lines is looked up, all addresses of a mapping at once, sorted
 //!    and without repetition;
 //! 2. inlined functions become lines of their location, innermost first;
-//! 3. in heap profiles the allocator's own frames are taken off the leaf. Where the allocator was inlined into the
-//!    caller, the location keeps the caller's lines only. A stack that is all allocator stays as it is;
+//! 3. in heap profiles the allocator's own frames are taken off the leaf, in profiles of contention those of the locks. Where they
+//!    were inlined into the caller, the location keeps the caller's lines only. A stack that is nothing else stays as it is;
 //! 4. samples that became equal are added up.
 //!
 //! A location nobody knows keeps its empty lines, so that viewers show module and address ([`address_name`]).

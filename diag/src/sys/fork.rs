@@ -12,9 +12,9 @@ pub(crate) trait ForkSafe: Sync {
 }
 
 /// What is guarded, in the order of registration: who holds a lock of a later one may wait for those of an earlier one.
-static GUARDED: [OnceLock<&'static dyn ForkSafe>; 4] = [const { OnceLock::new() }; 4];
+static GUARDED: [OnceLock<&'static dyn ForkSafe>; 8] = [const { OnceLock::new() }; 8];
 
-/// Guards `locks` for the rest of the process. There is room for four.
+/// Guards `locks` for the rest of the process. There is room for eight.
 pub(crate) fn guard(locks: &'static dyn ForkSafe) {
     static HANDLERS: Once = Once::new();
     let placed = GUARDED.iter().any(|place| place.set(locks).is_ok());

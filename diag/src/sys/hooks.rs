@@ -16,12 +16,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::jemalloc;
-use super::stack_bounds::map_around;
+use super::own_stack::{MAX_FRAMES, walk as walk_in_handler};
 use super::thread::{self, ThreadState};
 use super::unwind::{Registers, WalkEnd, Walker};
-
-/// Deepest stack kept; frames beyond, at the root end, are cut and counted.
-pub(crate) const MAX_FRAMES: usize = 128;
 
 /// A sampled allocation, seen inside malloc.
 pub(crate) struct SampledAllocation<'a> {
@@ -182,28 +179,4 @@ unsafe extern "C" fn free_in_handler(address: *const c_void, _usable_size: usize
 
 fn count_one(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
-}
-
-#[inline]
-fn walk_in_handler(
-    walker: &Walker,
-    state: &ThreadState,
-    regs: Registers,
-    out: &mut [u64],
-) -> (usize, Option<WalkEnd>) {
-    let sp = regs.stack_pointer();
-    let (low, high) = state.stack.get();
-    let high = if (low..high).contains(&sp) {
-        high
-    } else {
-        match map_around(sp) {
-            Some(map) => {
-                state.stack.set((map.start, map.end));
-                map.end
-            }
-            None => return (0, None),
-        }
-    };
-    let (count, end) = walker.walk(regs, high, out);
-    (count, Some(end))
 }

@@ -23,6 +23,8 @@ pub(crate) mod doorbell;
 pub(crate) mod entry_points;
 #[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) mod fork;
+#[cfg(feature = "sync")]
+pub(crate) mod held;
 #[cfg(feature = "heap")]
 pub(crate) mod hooks;
 #[cfg(feature = "heap")]
@@ -39,6 +41,10 @@ pub(crate) mod mapped_file;
 pub(crate) mod memory_file;
 #[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) mod modules;
+#[cfg(any(feature = "heap", feature = "sync"))]
+pub(crate) mod own_stack;
+#[cfg(feature = "parking_lot")]
+pub(crate) mod raw_locks;
 #[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) mod region;
 #[cfg(feature = "triggers")]
@@ -51,3 +57,5 @@ pub(crate) mod thread;
 pub(crate) mod ticks;
 #[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) mod unwind;
+#[cfg(feature = "sync")]
+pub(crate) mod watch;

@@ -129,7 +129,7 @@ impl Puller {
 
     fn profile(&mut self, collect: Collect, process: Option<Process>) -> std::result::Result<Vec<u8>, Miss> {
         // CPU time cannot be recorded again for its names.
-        let at_once = collect != Collect::Heap && self.names.is_some() && !self.names_are_here;
+        let at_once = !collect.can_be_repeated() && self.names.is_some() && !self.names_are_here;
         let path =
             load::profile_path(&self.endpoint, &collect, self.target_resolves || at_once, !self.foreign);
         let bytes = self.get(&path)?;
@@ -140,10 +140,10 @@ impl Puller {
         let (profile, unresolved) = symbols.resolve(profile, &name).map_err(damaged)?;
         if !self.target_resolves && !at_once {
             self.target_resolves = match collect {
-                Collect::Heap => unresolved.is_important(),
+                Collect::Heap | Collect::Mutex | Collect::Block => unresolved.is_important(),
                 Collect::Cpu(_) => unresolved.is_much(),
             };
-            if self.target_resolves && collect == Collect::Heap {
+            if self.target_resolves && collect.can_be_repeated() {
                 return self.profile(collect, process);
             }
         }

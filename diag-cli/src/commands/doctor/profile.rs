@@ -10,7 +10,7 @@ use crate::captures::Capture;
 use crate::cli::SymbolArgs;
 use crate::clock;
 use crate::symbols::{Symbols, unresolved};
-use crate::view::is_of_time;
+use crate::view::{is_of_contention, is_of_time};
 
 /// Below this, percentages of single functions are noise.
 const FEW_SAMPLES: f64 = 200.0;
@@ -53,6 +53,8 @@ fn samples(profile: &Profile, findings: &mut Findings) {
     if profile.sample_count() == 0 {
         let next = if is_of_time(profile) {
             "the process computed nothing while it was recorded: record under load"
+        } else if is_of_contention(profile) {
+            "nobody waited, or it is off: its comments say which, and how to switch it on"
         } else {
             "was the profiler on, and did the program allocate? `diag-cli doctor host:port` asks a live process"
         };

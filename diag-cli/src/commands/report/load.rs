@@ -39,8 +39,13 @@ impl Inputs {
     /// Nothing is there, or fewer than two captures of one process.
     pub(super) fn read(loader: &mut Loader, names: &[String]) -> Result<Self> {
         let targets = names.iter().map(|t| Target::parse(t)).collect::<Result<Vec<_>>>()?;
-        let mut inputs =
-            Self { captures: Vec::new(), readings: Vec::new(), left_out: Vec::new(), name: names.join(" ") };
+        let mut inputs = Self {
+            captures: Vec::new(),
+            readings: Vec::new(),
+            left_out: Vec::new(),
+            tasks: None,
+            name: names.join(" "),
+        };
         match targets.as_slice() {
             [Target::Dir(dir)] => inputs.directory(loader, dir)?,
             targets => inputs.files(loader, targets)?,

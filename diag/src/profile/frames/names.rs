@@ -19,6 +19,22 @@ pub fn is_allocator(name: &str) -> bool {
     Head::of(name).is_allocator(name)
 }
 
+/// Whether the frame is a watched lock's own: to be removed from the leaf of a stack of contention, and only there.
+pub fn is_lock(name: &str) -> bool {
+    let head = Head::of(name);
+    let starts = |prefixes: &[&str]| prefixes.iter().any(|p| head.rest.starts_with(p));
+    match head.krate {
+        "parking_lot" | "lock_api" => true,
+        "diag" => starts(&["sync::", "sys::"]),
+        // What stands between the user's code and the release by a guard's drop.
+        "core" if starts(&["ptr::drop_"]) => {
+            ["diag::sync::", "lock_api::"].iter().any(|lock| name.contains(lock))
+        }
+        "core" => starts(&["mem::drop"]),
+        _ => false,
+    }
+}
+
 /// Whether the frame is not the user's own code: runtime, framework, this crate, or the allocator.
 pub fn is_runtime(name: &str) -> bool {
     classify(name) != FrameClass::User

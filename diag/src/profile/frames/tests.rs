@@ -222,3 +222,28 @@ fn files_tell_dependencies_from_own_code() {
     assert_eq!(super::pick_site(stack.into_iter().take(2)), Some(1));
     assert_eq!(super::pick_site(stack.into_iter().take(1)), Some(0));
 }
+
+#[test]
+fn frames_of_watched_locks() {
+    for name in [
+        "diag::sync::record::release",
+        "<diag::sync::mutex::Mutex<u64>>::lock",
+        "<diag::sync::waits::Waits as diag::sys::watch::Watch>::waiting::<(), f::{closure#0}>",
+        "<diag::sys::held::Held<std::sync::MutexGuard<shop::Cart>, W> as core::ops::drop::Drop>::drop",
+        "diag::sync::tokio::mutex::Mutex<T>::lock::{{closure}}",
+        "core::ptr::drop_in_place<diag::sync::mutex::MutexGuard<shop::Cart>>",
+        "core::mem::drop::<diag::sync::mutex::MutexGuard<u8>>",
+        "<lock_api::mutex::Mutex<R, T>>::lock",
+    ] {
+        assert!(is_lock(name), "{name}");
+    }
+    for name in [
+        "shop::sync::refill",
+        "core::ptr::drop_in_place<shop::Cart>",
+        "std::sync::poison::mutex::Mutex<T>::lock",
+        "tokio::sync::mutex::Mutex<T>::lock",
+        "diag::heap::snapshot",
+    ] {
+        assert!(!is_lock(name), "{name}");
+    }
+}

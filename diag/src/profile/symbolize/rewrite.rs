@@ -1,9 +1,9 @@
-//! Copies a profile, with names for its addresses and without the allocator at the leaves.
+//! Copies a profile, with names for its addresses and without the frames at the leaves that only measured.
 
 use hashbrown::{HashMap, HashSet};
 
 use super::{Frame, Module, SymbolSource};
-use crate::profile::frames::is_allocator;
+use crate::profile::frames::{is_allocator, is_lock};
 use crate::profile::{
     Function, FunctionId, Label, LabelSetId, LabelValue, Line, LocationId, Mapping, MappingId,
     MappingSymbols, Profile, ProfileBuilder, ProfileError, StackId, StrId,
@@ -15,15 +15,23 @@ pub(super) fn rewrite(profile: &Profile, source: &mut dyn SymbolSource) -> Resul
     let (found, symbols) = resolve(&mut tables, source);
     let mappings = tables.mappings(&symbols);
     let lines = tables.lines(found);
-    let locations = Locations::new(profile, mappings, lines, &tables.is_allocator);
+    let locations = Locations::new(profile, mappings, lines, &tables.is_own);
     tables.samples(locations);
     *tables.builder.meta_mut() = profile.meta().clone();
     tables.builder.finish()
 }
 
-/// Whether the values are about memory, where the allocator's frames say nothing. In CPU profiles they do.
-fn is_about_memory(profile: &Profile) -> bool {
-    profile.sample_types().iter().any(|t| t.unit == "bytes")
+/// Which frames say nothing at the leaf: where values are about memory the allocator's, where they are about locks those of the locks.
+/// In CPU profiles all say something.
+fn own_at_leaf(profile: &Profile) -> fn(&str) -> bool {
+    let types = profile.sample_types();
+    if types.iter().any(|t| t.unit == "bytes") {
+        is_allocator
+    } else if types.iter().any(|t| t.kind == "contentions") {
+        is_lock
+    } else {
+        |_| false
+    }
 }
 
 /// The lines found for locations of the old profile, in ids of the new one.
@@ -101,8 +109,9 @@ struct Tables<'p> {
     from: &'p Profile,
     builder: ProfileBuilder,
     strings: Vec<Option<StrId>>,
+    own_at_leaf: fn(&str) -> bool,
     /// For each function of the new profile.
-    is_allocator: Vec<bool>,
+    is_own: Vec<bool>,
 }
 
 impl<'p> Tables<'p> {
@@ -111,7 +120,8 @@ impl<'p> Tables<'p> {
             from,
             builder: ProfileBuilder::new(from.sample_types().to_vec()),
             strings: vec![None; from.string_count()],
-            is_allocator: Vec::new(),
+            own_at_leaf: own_at_leaf(from),
+            is_own: Vec::new(),
         }
     }
 
@@ -128,8 +138,8 @@ impl<'p> Tables<'p> {
 
     fn function(&mut self, function: Function, name: &str) -> FunctionId {
         let id = self.builder.function(function);
-        if id.index() == self.is_allocator.len() {
-            self.is_allocator.push(is_allocator(name));
+        if id.index() == self.is_own.len() {
+            self.is_own.push((self.own_at_leaf)(name));
         }
         id
     }
@@ -211,10 +221,9 @@ struct Locations<'p> {
     mappings: Vec<MappingId>,
     /// For each old location: its new lines.
     lines: Vec<Vec<Line>>,
-    /// For each old location: how many of its innermost lines are the allocator's; 0 throughout where nothing is to
-    /// be taken off.
-    allocator_lines: Vec<usize>,
-    /// For each old location: the new one with all lines, and the one without the allocator's.
+    /// For each old location: how many of its innermost lines are to be taken off at a leaf.
+    own_lines: Vec<usize>,
+    /// For each old location: the new one with all lines, and the one without those.
     whole: Vec<Option<LocationId>>,
     rest: Vec<Option<LocationId>>,
     /// Old locations that some stack needs with all lines.
@@ -224,23 +233,16 @@ struct Locations<'p> {
 }
 
 impl<'p> Locations<'p> {
-    fn new(
-        from: &'p Profile,
-        mappings: Vec<MappingId>,
-        lines: Vec<Vec<Line>>,
-        is_allocator: &[bool],
-    ) -> Self {
-        let strip = is_about_memory(from);
-        let allocates = |l: &&Line| is_allocator.get(l.function.index()).copied().unwrap_or(false);
-        let allocator_lines =
-            lines.iter().map(|l| if strip { l.iter().take_while(allocates).count() } else { 0 }).collect();
+    fn new(from: &'p Profile, mappings: Vec<MappingId>, lines: Vec<Vec<Line>>, is_own: &[bool]) -> Self {
+        let own = |l: &&Line| is_own.get(l.function.index()).copied().unwrap_or(false);
+        let own_lines = lines.iter().map(|l| l.iter().take_while(own).count()).collect();
         let count = lines.len();
         let mut locations = Self {
             from,
             taken: from.location_ids().map(|id| from.location(id)).map(|l| (l.mapping, l.address)).collect(),
             mappings,
             lines,
-            allocator_lines,
+            own_lines,
             whole: vec![None; count],
             rest: vec![None; count],
             needed_whole: vec![false; count],
@@ -256,12 +258,12 @@ impl<'p> Locations<'p> {
         locations
     }
 
-    /// A stack without the allocator at its leaf: the location of which only the outer lines count, and the locations
+    /// A stack without what is to be taken off its leaf: the location of which only the outer lines count, and the locations
     /// that count whole.
     fn split(&self, stack: &'p [LocationId]) -> (Option<LocationId>, &'p [LocationId]) {
         for (at, id) in stack.iter().enumerate() {
             let lines = self.lines.get(id.index()).map_or(0, Vec::len);
-            let skip = self.allocator_lines.get(id.index()).copied().unwrap_or(0);
+            let skip = self.own_lines.get(id.index()).copied().unwrap_or(0);
             if skip == 0 {
                 return (None, stack.get(at..).unwrap_or_default());
             }
@@ -269,7 +271,7 @@ impl<'p> Locations<'p> {
                 return (Some(*id), stack.get(at + 1..).unwrap_or_default());
             }
         }
-        // Nothing but the allocator: better than nothing.
+        // Nothing but that: better than nothing.
         (None, stack)
     }
 
@@ -312,7 +314,7 @@ impl<'p> Locations<'p> {
                 address -= 1;
             }
         }
-        let skip = self.allocator_lines.get(id.index()).copied().unwrap_or(0);
+        let skip = self.own_lines.get(id.index()).copied().unwrap_or(0);
         let lines = self.lines.get(id.index()).and_then(|l| l.get(skip..)).unwrap_or_default();
         let new = builder.location(self.mapping_of(id), address, lines);
         if let Some(slot) = self.rest.get_mut(id.index()) {

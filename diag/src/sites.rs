@@ -1,5 +1,5 @@
-//! Where sampled allocations come from: stacks of frames, and for each stack and size class one site with the
-//! allocation totals.
+//! Where something happened: stacks of frames, and for each stack and variant of it (a size class, a context) one site with
+//! totals: allocations with their bytes, contentions with their nanoseconds.
 //!
 //! Three append-only tables on fixed, lazily resident memory. Looking up what is known takes no lock; adding takes one
 //! lock and happens once a distinct stack. Frames are interned, so a stack costs 4 bytes a frame. Nothing is ever
@@ -9,7 +9,6 @@
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::profile::sampling::Weight;
 use crate::sys::lock::Lock;
 use crate::sys::region::{Region, Zeroed, zeroed_struct};
 
@@ -27,22 +26,29 @@ zeroed_struct! {
     struct SiteRow {
         /// Position of the stack.
         stack: AtomicU32,
-        usable_size: AtomicU64,
-        /// Sums of weights, as bits of an f64.
-        allocated_objects: AtomicU64,
-        allocated_bytes: AtomicU64,
+        variant: AtomicU64,
+        /// Sums, as bits of an f64.
+        count: AtomicU64,
+        amount: AtomicU64,
         samples: AtomicU64,
     }
+}
+
+/// How often something happened, and how much of it: bytes, nanoseconds. Estimates.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub(crate) struct Total {
+    pub(crate) count: f64,
+    pub(crate) amount: f64,
 }
 
 /// A site as read for a snapshot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Site {
     pub(crate) stack: u32,
-    /// 0 for the overflow site, which mixes sizes.
-    pub(crate) usable_size: u64,
-    pub(crate) allocated: Weight,
-    /// Samples taken, of live and dead objects.
+    /// 0 for the overflow site, which mixes all.
+    pub(crate) variant: u64,
+    pub(crate) total: Total,
+    /// Samples taken.
     pub(crate) samples: u64,
 }
 
@@ -139,23 +145,23 @@ impl Sites {
         Ok(sites)
     }
 
-    /// The site of a stack and size. `None` when a table is full. Runs inside allocations.
-    pub(crate) fn site(&self, frames: &[u64], usable_size: u64) -> Option<u32> {
+    /// The site of a stack and variant. `None` when a table is full. Runs inside allocations.
+    pub(crate) fn site(&self, frames: &[u64], variant: u64) -> Option<u32> {
         let stack_hash = hash_frames(frames);
         let stack = self.find_stack(stack_hash, frames);
         if let Some(stack) = stack
-            && let Some(site) = self.find_site(stack, usable_size)
+            && let Some(site) = self.find_site(stack, variant)
         {
             return Some(site);
         }
-        self.add(stack_hash, frames, usable_size)
+        self.add_site(stack_hash, frames, variant)
     }
 
-    /// Adds a sample to a site's allocation totals. Runs inside allocations.
-    pub(crate) fn count_allocated(&self, site: u32, weight: Weight) {
+    /// Adds what a sample stands for to a site's totals. Runs inside allocations.
+    pub(crate) fn add(&self, site: u32, sample: Total) {
         if let Some(row) = self.sites.rows.get(site as usize) {
-            add_f64(&row.allocated_objects, weight.objects);
-            add_f64(&row.allocated_bytes, weight.bytes);
+            add_f64(&row.count, sample.count);
+            add_f64(&row.amount, sample.amount);
             row.samples.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -197,10 +203,10 @@ impl Sites {
         let row = self.sites.rows.get(site as usize).filter(|_| (site as usize) < self.len())?;
         Some(Site {
             stack: row.stack.load(Ordering::Relaxed),
-            usable_size: row.usable_size.load(Ordering::Relaxed),
-            allocated: Weight {
-                objects: f64::from_bits(row.allocated_objects.load(Ordering::Relaxed)),
-                bytes: f64::from_bits(row.allocated_bytes.load(Ordering::Relaxed)),
+            variant: row.variant.load(Ordering::Relaxed),
+            total: Total {
+                count: f64::from_bits(row.count.load(Ordering::Relaxed)),
+                amount: f64::from_bits(row.amount.load(Ordering::Relaxed)),
             },
             samples: row.samples.load(Ordering::Relaxed),
         })
@@ -240,29 +246,28 @@ impl Sites {
         })
     }
 
-    fn find_site(&self, stack: u32, usable_size: u64) -> Option<u32> {
-        self.sites.find(hash_site(stack, usable_size), |row| {
-            row.stack.load(Ordering::Relaxed) == stack
-                && row.usable_size.load(Ordering::Relaxed) == usable_size
+    fn find_site(&self, stack: u32, variant: u64) -> Option<u32> {
+        self.sites.find(hash_site(stack, variant), |row| {
+            row.stack.load(Ordering::Relaxed) == stack && row.variant.load(Ordering::Relaxed) == variant
         })
     }
 
     #[cold]
-    fn add(&self, stack_hash: u64, frames: &[u64], usable_size: u64) -> Option<u32> {
+    fn add_site(&self, stack_hash: u64, frames: &[u64], variant: u64) -> Option<u32> {
         let mut used = self.used.lock();
         let stack = match self.find_stack(stack_hash, frames) {
             Some(stack) => stack,
             None => self.add_stack(&mut used, stack_hash, frames)?,
         };
-        if let Some(site) = self.find_site(stack, usable_size) {
+        if let Some(site) = self.find_site(stack, variant) {
             return Some(site);
         }
         let row = self.sites.rows.get(used.sites)?;
         row.stack.store(stack, Ordering::Relaxed);
-        row.usable_size.store(usable_size, Ordering::Relaxed);
+        row.variant.store(variant, Ordering::Relaxed);
         let position = used.sites as u32;
         used.sites += 1;
-        self.sites.publish(hash_site(stack, usable_size), position);
+        self.sites.publish(hash_site(stack, variant), position);
         Some(position)
     }
 
@@ -316,8 +321,8 @@ fn hash_frames(frames: &[u64]) -> u64 {
     frames.iter().fold(frames.len() as u64, |hash, &address| mix(hash ^ address))
 }
 
-fn hash_site(stack: u32, usable_size: u64) -> u64 {
-    mix(u64::from(stack) << 40 ^ usable_size)
+fn hash_site(stack: u32, variant: u64) -> u64 {
+    mix(u64::from(stack) << 40 ^ variant)
 }
 
 #[cfg(test)]
@@ -325,7 +330,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_stacks_and_sizes_share_a_site() {
+    fn equal_stacks_and_variants_share_a_site() {
         let sites = Sites::new(1 << 20).unwrap();
         let a = sites.site(&[1, 2, 3], 64).unwrap();
         assert_eq!(sites.site(&[1, 2, 3], 64), Some(a));
@@ -359,13 +364,13 @@ mod tests {
                 s.spawn(|| {
                     for i in 0..2_000u64 {
                         let site = sites.site(&[i, i / 7, 5], 16).unwrap();
-                        sites.count_allocated(site, Weight { objects: 1.0, bytes: 16.0 });
+                        sites.add(site, Total { count: 1.0, amount: 16.0 });
                     }
                 });
             }
         });
         assert_eq!(sites.len(), 2_001);
-        let total: f64 = (0..2_001).map(|i| sites.get(i).unwrap().allocated.objects).sum();
+        let total: f64 = (0..2_001).map(|i| sites.get(i).unwrap().total.count).sum();
         assert_eq!(total, 8_000.0);
     }
 }

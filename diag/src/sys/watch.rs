@@ -1,0 +1,16 @@
+//! Who is told what happens at a lock.
+
+/// Lives in the lock, beside what does the locking. Told only where a lock has to wait, and at each release.
+pub trait Watch: Sync {
+    /// Of a lock that nobody has used.
+    const NEW: Self;
+
+    /// Runs what waits for the lock.
+    fn waiting<R>(&self, wait: impl FnOnce() -> R) -> R;
+
+    /// The lock is about to be released by its holder, who owes others so many nanoseconds.
+    fn before_release(&self) -> u64;
+
+    /// It has been released; told only of what is owed.
+    fn after_release(owed_ns: u64);
+}
