@@ -148,9 +148,12 @@ impl Record {
         drop(Polling { record: self, began, done: false });
     }
 
-    /// Over, in a way that is not known.
+    /// Over, in a way that is not known. tokio (1.54) tells it in the midst of the last poll, and nothing after it.
     #[cfg(all(feature = "tokio", tokio_unstable))]
     pub(super) fn hook_terminates(&self) {
+        if self.changed.load(Ordering::Relaxed) & STATE == RUNNING {
+            self.hook_ends();
+        }
         self.outcome.store(1, Ordering::Relaxed);
     }
 
