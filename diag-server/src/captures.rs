@@ -1,6 +1,9 @@
-//! The files of the capture directory: which there are, and one of them. Only regular files in the directory itself, by plain
+//! The files of the capture directory: which there are, why, and one of them. Only regular files in the directory itself, by plain
 //! names: no way leads out of it.
 
+mod reasons;
+
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::Path;
@@ -11,11 +14,14 @@ use diag::Config;
 use serde::Serialize;
 
 use crate::failure::Failure;
+use reasons::Reason;
 
 /// Files listed, the newest.
 const MOST_LISTED: usize = 2_000;
 /// Directory entries looked at.
 const MOST_SEEN: usize = 50_000;
+/// Moments whose event is read, the newest: a rule fires a few times an hour.
+const MOST_REASONS: usize = 500;
 /// A larger file is not read into a service's memory.
 const MOST_FILE_BYTES: u64 = 64 << 20;
 const MOST_NAME_BYTES: usize = 200;
@@ -39,6 +45,8 @@ struct Capture {
     kind: String,
     bytes: u64,
     modified_unix_ms: Option<u64>,
+    /// Which rule asked for it, and why; nothing for what came by the clock, or from elsewhere.
+    reason: Option<Reason>,
 }
 
 /// What there is.
@@ -61,7 +69,21 @@ pub(crate) fn list(config: &Config) -> Result<Listing, Failure> {
     captures.sort_by(|a, b| b.modified_unix_ms.cmp(&a.modified_unix_ms).then_with(|| b.name.cmp(&a.name)));
     let left_out = captures.len().saturating_sub(MOST_LISTED);
     captures.truncate(MOST_LISTED);
+    tell_reasons(dir, &mut captures);
     Ok(Listing { schema: "diag.captures/1", dir: Some(dir.display().to_string()), captures, left_out })
+}
+
+/// One look at each event, whatever the number of files that it explains.
+fn tell_reasons(dir: &Path, captures: &mut [Capture]) {
+    let mut known: BTreeMap<String, Option<Reason>> = BTreeMap::new();
+    for capture in captures {
+        let Some(stamp) = reasons::stamp(&capture.name) else { continue };
+        if known.len() >= MOST_REASONS && !known.contains_key(stamp) {
+            continue;
+        }
+        let reason = known.entry(stamp.to_owned()).or_insert_with(|| reasons::reason(dir, stamp));
+        capture.reason.clone_from(reason);
+    }
 }
 
 fn capture(entry: &fs::DirEntry) -> Option<Capture> {
@@ -73,7 +95,7 @@ fn capture(entry: &fs::DirEntry) -> Option<Capture> {
     let since = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     let kind = name.split(['-', '.']).next().unwrap_or_default().to_owned();
     let modified_unix_ms = since.and_then(|d| u64::try_from(d.as_millis()).ok());
-    Some(Capture { kind, bytes: meta.len(), modified_unix_ms, name })
+    Some(Capture { kind, bytes: meta.len(), modified_unix_ms, name, reason: None })
 }
 
 /// The content of a file of the directory.
@@ -176,6 +198,35 @@ mod tests {
         for name in bad {
             assert!(read(&config, name).is_err(), "{name:?}");
         }
+    }
+
+    #[test]
+    fn files_of_a_rule_say_why_they_are_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (told, quiet) = ("20261129T173330.120Z-7-near_limit", "20261129T173331.000Z-7-usr2");
+        let event =
+            r#"{"schema":"diag.event/1","rule":"near_limit","why":"91 %","at_unix_ns":1795973610120000000}"#;
+        fs::write(dir.path().join(format!("event-{told}.json")), event).unwrap();
+        for name in [
+            format!("heap-{told}.pb.gz"),
+            format!("cpu-{quiet}.pb.gz"),
+            "heap-20261129T173330.120Z-7.pb.gz".into(),
+        ] {
+            fs::write(dir.path().join(name), b"").unwrap();
+        }
+        let listing = serde_json::to_value(list(&config(dir.path())).unwrap()).unwrap();
+        let reason = |name: &str| {
+            let all = listing["captures"].as_array().unwrap();
+            all.iter().find(|c| c["name"] == name).unwrap_or_else(|| panic!("{name}: {listing}"))["reason"]
+                .clone()
+        };
+        let expected = serde_json::json!(
+            {"rule": "near_limit", "why": "91 %", "fired_unix_ms": 1_795_973_610_120_u64, "problems": []}
+        );
+        assert_eq!(reason(&format!("heap-{told}.pb.gz")), expected);
+        assert_eq!(reason(&format!("event-{told}.json")), expected);
+        assert_eq!(reason(&format!("cpu-{quiet}.pb.gz"))["rule"], "usr2");
+        assert_eq!(reason("heap-20261129T173330.120Z-7.pb.gz"), serde_json::Value::Null);
     }
 
     #[test]

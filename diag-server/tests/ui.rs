@@ -28,6 +28,11 @@ const HOSTILE: &[&str] = &[
     "",
 ];
 
+/// The moment and the process of a rule's files.
+const FIRED: &str = "20261129T173330.120Z-9484";
+/// Panics are told in their own words.
+const WHY: &str = "thread main panicked: <img src=x onerror=window.pwned=1> \u{202e}desrever";
+
 /// A service with captures that nobody would write.
 fn service() -> SocketAddr {
     static SERVICE: OnceLock<(SocketAddr, Diag, tempfile::TempDir)> = OnceLock::new();
@@ -37,6 +42,15 @@ fn service() -> SocketAddr {
             save(dir.path(), "heap-10k.pb.gz", &wide(10_000));
             save(dir.path(), "heap-100k.pb.gz", &wide(100_000));
             save(dir.path(), "heap-hostile.pb.gz", &hostile());
+            // What a rule left, as diag writes it; and one whose event was lost.
+            let mut saved = wide(100);
+            saved.annotate(|meta| meta.comments.push("reason=near_limit: 91 %".to_owned()));
+            save(dir.path(), &format!("heap-{FIRED}-near_limit.pb.gz"), &saved);
+            save(dir.path(), &format!("cpu-{FIRED}-slow_checkout.pb.gz"), &wide(100));
+            let event = serde_json::json!({"schema": "diag.event/1", "rule": "near_limit", "why": WHY,
+                "at_unix_ns": 1_795_973_610_120_000_000_u64, "problems": ["a webhook: <b>refused</b>"]});
+            std::fs::write(dir.path().join(format!("event-{FIRED}-near_limit.json")), event.to_string())
+                .expect("a file");
             let diag = Diag::builder()
                 .service_name("shop & sons <b>test</b>")
                 .sample_bytes(common::PERIOD_BYTES)
@@ -138,7 +152,7 @@ fn every_page_stands_on_a_wide_and_on_a_small_screen() {
         ("cpu", ["Record", "Samples a second", "wall-clock time", "Nothing is sampled until"]),
         ("memory?seconds=1", ["live heap", "not explained", "Triage as JSON", "Give unused pages back"]),
         ("captures", ["heap-100k.pb.gz", "download", "Compare the first heap", "memory-"]),
-        ("status", ["shop & sons <b>test</b>", "Sampled every", "Settings", "capture_dir"]),
+        ("status", ["shop & sons <b>test</b>", "Requests may change it", "near_limit", "capture_dir"]),
         ("nonsense", ["Memory", "cgroup limit", "What diag costs", "Readings"]),
     ] {
         let page = &seen[view];
@@ -256,6 +270,40 @@ fn what_a_read_only_server_refuses_is_not_offered() {
         );
         assert_eq!(seen["problems"], serde_json::json!([]));
     }
+}
+
+#[test]
+fn captures_say_which_rule_saved_them_and_why() {
+    let script = r##"
+        await open("captures");
+        const row = (file) => all("tbody tr").find((tr) => tr.textContent.includes(file));
+        const parts = (tr) => [...tr.querySelectorAll(".because p")].map((p) => p.textContent);
+        const files = () => ["heap-20261129T173330", "event-20261129T", "cpu-20261129T", "memory-"].map((start) => parts(row(start)));
+        seen.wide = files();
+        frame.width = 360;
+        await sleep(300);
+        seen.small = { shown: row("heap-20261129T173330").querySelector(".because").checkVisibility(), 
+            sideways: page().documentElement.scrollWidth - page().documentElement.clientWidth };
+        frame.width = 1200;
+        [...row("heap-20261129T173330").querySelectorAll("a")].find((a) => a.textContent === "open").click();
+        await until("the picture", () => $("canvas")?.width > 300);
+        seen.opened = text(".bar .because");
+        seen.notes = text(".notes");
+        seen.elements = all("main img").length;
+        seen.pwned = typeof frame.contentWindow.pwned;
+        seen.problems = problems();
+    "##;
+    let Some(seen) = drive(service(), script, 600, Box::new(|_| None)) else { return };
+    let why = WHY.replace('\u{202e}', "\u{fffd}");
+    let reason =
+        [format!("near_limit: {why} (17:33:30 UTC)"), "not done: a webhook: <b>refused</b>".to_owned()];
+    let lost = ["slow_checkout: its event cannot be read"];
+    assert_eq!(seen["wide"], serde_json::json!([reason, reason, lost, []]), "{seen}");
+    assert_eq!(seen["small"], serde_json::json!({"shown": true, "sideways": 0}));
+    assert_eq!(seen["opened"], reason.concat());
+    assert!(seen["notes"].as_str().unwrap().contains("Saved by the rule near_limit: 91 %."), "{seen}");
+    assert_eq!((&seen["elements"], &seen["pwned"]), (&0.into(), &"undefined".into()));
+    assert_eq!(seen["problems"], serde_json::json!([]));
 }
 
 #[test]

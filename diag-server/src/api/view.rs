@@ -218,7 +218,15 @@ impl Ask {
 /// Comments that carry numbers to programs; a picture shows comments to people.
 fn without_remarks_for_programs(mut profile: Profile) -> Profile {
     let ours = [STARTED_COMMENT, TAKEN_COMMENT, WORK_COMMENT, "service=", "pid=", "diag="];
-    profile.annotate(|meta| meta.comments.retain(|c| !ours.iter().any(|start| c.starts_with(start))));
+    profile.annotate(|meta| {
+        meta.comments.retain(|c| !ours.iter().any(|start| c.starts_with(start)));
+        for comment in &mut meta.comments {
+            // `reason=<rule>: <why>`
+            if let Some(reason) = comment.strip_prefix("reason=") {
+                *comment = format!("Saved by the rule {reason}.");
+            }
+        }
+    });
     profile
 }
 

@@ -1,10 +1,10 @@
-// The files of the capture directory: what the service saved by itself. Open, compare, download.
+// The files of the capture directory: what the service saved by itself, and why. Open, compare, download.
 
 import { address, get } from "./api.js";
 import { h, problem, select, table, waiting } from "./dom.js";
-import { ProfileView, typeName } from "./profile.js";
+import { ProfileView, plain, typeName } from "./profile.js";
 import { go, link, read } from "./route.js";
-import { bytes, count, moment } from "./units.js";
+import { bytes, clock, count, moment } from "./units.js";
 
 export const title = "Captures";
 
@@ -24,8 +24,9 @@ export function show(body, parameters, signal) {
     const same = profiles().filter((c) => `file:${c.name}` !== view.chosen.of);
     const options = [["", "nothing"], ...same.map((c) => [`file:${c.name}`, `${moment(c.modified_unix_ms)}, ${c.kind}`])];
     if ((view.chosen.of ?? "").startsWith("file:heap")) options.push(["live", "the process now"]);
+    const opened = profiles().find((c) => `file:${c.name}` === view.chosen.of);
     return [
-      h("p", {}, h("b", {}, (view.chosen.of ?? "").replace(/^file:/, ""))),
+      h("div", {}, h("b", {}, (view.chosen.of ?? "").replace(/^file:/, "")), opened?.reason && because(opened)),
       select("Shown", (data?.types ?? []).map((t) => [t, typeName(t)]), data?.type ?? "", (type) => view.choose({ type })),
       select("Compare with", options, view.chosen.base ?? "", (base) => view.choose({ base })),
     ];
@@ -60,8 +61,8 @@ export function show(body, parameters, signal) {
       h("div", { class: "bar" },
         h("button", { type: "button", onclick: refresh }, "Look again"),
         h("button", { type: "button", disabled: profiles().filter((c) => c.kind === "heap").length < 2, onclick: span }, "Compare the first heap with the last")),
-      table(["saved", "kind", "n:size", "file", "", ""], shown.map((c) => [
-        c.modified_unix_ms === null ? "-" : moment(c.modified_unix_ms), c.kind, bytes(c.bytes), h("code", {}, c.name), opening(c, chosen),
+      table(["saved", "kind", "n:size", "because", "file", "", ""], shown.map((c) => [
+        h("span", { class: "when" }, c.modified_unix_ms === null ? "-" : moment(c.modified_unix_ms)), c.kind, bytes(c.bytes), because(c), h("code", {}, c.name), opening(c, chosen),
         h("a", { href: address(`api/v1/captures/${encodeURIComponent(c.name)}`), download: c.name }, "download")])),
       shown.length < found.captures.length ? h("button", { type: "button", onclick: () => { all = true; draw(); } }, `Show all ${count(found.captures.length)}`) : "");
   }
@@ -103,4 +104,14 @@ export function show(body, parameters, signal) {
   refresh();
   update(parameters);
   return update;
+}
+
+/** Which rule asked for it, why and when; what came by the clock needs no reason. */
+function because({ reason }) {
+  if (!reason) return "";
+  const { rule, why, fired_unix_ms: fired, problems } = reason;
+  return h("div", { class: "because" },
+    h("p", {}, h("b", {}, rule), why === null ? ": its event cannot be read" : `: ${plain(why)}`,
+      fired !== null && h("span", { class: "soft", title: moment(fired) }, ` (${clock(fired)} UTC)`)),
+    problems.map((text) => h("p", { class: "soft" }, `not done: ${plain(text)}`)));
 }

@@ -2,6 +2,7 @@
 
 import { address, get, often } from "./api.js";
 import { fact, h, problem, table } from "./dom.js";
+import { plain } from "./profile.js";
 import { bytes, count, moment, seconds } from "./units.js";
 
 export const title = "Status";
@@ -23,7 +24,7 @@ export function show(body, _parameters, signal) {
 function draw(place, s, kept) {
   const problems = s.problems.map((p) => h("div", { class: "problem" }, h("p", {}, h("b", {}, p.part), `: ${p.what}`), h("p", {}, p.next)));
   place.replaceChildren(
-    h("p", { class: `verdict ${problems.length ? "open" : "fine"}` }, problems.length ? `${problems.length} things do not work as asked.` : "Everything that was asked for works."),
+    h("p", { class: `verdict ${problems.length ? "open" : "fine"}` }, verdict(problems.length)),
     ...problems,
     section("Process", [["Service", s.config.service_name], ["Process", s.pid], ["Program", s.executable ?? "-"], ["diag", s.version],
       ["diag started", moment(s.started_unix_s * 1000)], ["Running for", seconds(s.uptime_s)], ["Units of work", count(s.work_units_total)], ["Requests may change it", s.server.read_only ? "no: read-only" : "yes"]]),
@@ -35,6 +36,7 @@ function draw(place, s, kept) {
       ["Source", s.cpu.source], ["Because", s.cpu.why], ["Accounted for", s.cpu.accounted === null ? "-" : `${(s.cpu.accounted * 100).toFixed(1)} %`],
       ["Memory", bytes(s.cpu.memory_bytes)], ["Lost", losses(s.cpu.losses)]]) : "",
     s.captures ? section("Captures", [["Directory", s.captures.dir], ["Written", count(s.captures.written)], ["Failed", count(s.captures.failed)]]) : "",
+    s.triggers ? rules(s.triggers) : "",
     section("Profiles kept for these pages", [["Kept", `${kept.kept.length} of at most ${kept.most}`], ["Memory", `${bytes(kept.bytes)} of at most ${bytes(kept.most_bytes)}`]]),
     s.declared.length ? h("section", {}, h("h2", {}, "Declared by the service"), h("pre", {}, JSON.stringify(s.declared, null, 2))) : "",
     h("h2", {}, "Settings"),
@@ -45,6 +47,20 @@ function draw(place, s, kept) {
 
 function section(name, facts) {
   return h("section", {}, h("h2", {}, name), h("dl", { class: "numbers wide" }, facts.map(([term, value]) => fact(term, String(value)))));
+}
+
+function verdict(count) {
+  if (count === 0) return "Everything that was asked for works.";
+  return count === 1 ? "One thing does not work as asked." : `${count} things do not work as asked.`;
+}
+
+function rules({ rules: list, reserve_bytes: reserve, capture_bound_bytes: bound }) {
+  const level = (r) => (r.value === null || !r.fires_at ? "" : `${(r.value / r.fires_at * 100).toFixed(0)} %`);
+  const last = (r) => (r.last ? `${moment(r.last.at_unix_ns / 1e6)}: ${plain(r.last.why)}` : r.waits_for && `waits for ${r.waits_for}`);
+  return h("section", {}, h("h2", {}, "Rules"),
+    table(["rule", "n:fired", "n:held back", "n:level", "fired last"], list.map((r) => [h("code", {}, r.name), count(r.fired_total),
+      count(r.refused_debounce_total + r.refused_budget_total), level(r), last(r) ?? ""]),
+    `Level: what a rule looks at, of where it fires. Set aside for a capture: ${bytes(reserve)}, of at most ${bytes(bound)} that one takes.`));
 }
 
 function setting(name, value) {

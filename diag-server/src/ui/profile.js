@@ -179,6 +179,11 @@ export function typeName(type) {
 
 /** Labels come from the process: short enough for a list, and without what turns the writing around. */
 export function cut(text) {
-  const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, "\ufffd");
-  return plain.length > 48 ? `${plain.slice(0, 30)}\u2026${plain.slice(-16)}` : plain;
+  const shown = plain(text);
+  return shown.length > 48 ? `${shown.slice(0, 30)}\u2026${shown.slice(-16)}` : shown;
+}
+
+/** Without what cannot be seen. */
+export function plain(text) {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, "\ufffd");
 }
