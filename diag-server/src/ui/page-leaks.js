@@ -67,7 +67,7 @@ export function show(body, parameters, signal) {
         fact("Watched", seconds(report.watched_s)), fact("Of it judged", seconds(report.window_s)),
         fact("Counts from age", seconds(report.maturity_s)), fact("In use", bytes(report.live_bytes)),
         fact("Groups tested", count(report.tested)), fact("Sampled every", bytes(report.sampling_period_bytes)),
-        fact("Smallest leak to be found", perHour(report.minimum_detectable_bytes_per_hour), "Found in 95 of 100 cases"),
+        fact("Smallest leak to be found", `${bytes(report.minimum_detectable_bytes_per_hour)}/h`, "Found in 95 of 100 cases"),
         fact("Growth of the rest", signed(report.unexplained_bytes, "bytes"))),
       ...cards,
       report.suspects.length > MOST_CARDS ? h("p", { class: "soft" }, `${report.suspects.length - MOST_CARDS} more suspects are in the JSON.`) : "",
@@ -107,10 +107,11 @@ function card(s, charts) {
   });
   charts.set(s.site, chart);
   const numbers = [
-    fact("Growth", perHour(s.bytes_per_hour)), fact("At least (95 %)", perHour(s.bytes_per_hour_low)),
+    fact("Growth", perHour(s.bytes_per_hour)), fact(s.doublings ? "At least" : "At least (95 %)", perHour(s.bytes_per_hour_low)),
     fact("In use", bytes(s.live_bytes)), fact("Objects", count(s.live_objects)),
     fact("Half is older than", seconds(s.age_p50_s)), fact("Generations alive", `${s.generations} of 16`),
-    fact("Expected false alarms", s.q_value < 1e-4 ? "under 0.01 %" : `${(s.q_value * 100).toFixed(2)} %`),
+    fact("Expected false alarms", s.doublings ? "not known" : s.q_value < 1e-4 ? "under 0.01 %" : `${(s.q_value * 100).toFixed(2)} %`,
+      s.doublings ? "The doublings of one block are the evidence; counts of objects are not tested" : undefined),
   ];
   if (s.bytes_per_work_unit !== null) numbers.push(fact("A unit of work", signed(Math.round(s.bytes_per_work_unit), "bytes")));
   if (s.seconds_to_limit !== null) numbers.push(fact("Memory limit reached in", seconds(s.seconds_to_limit)));

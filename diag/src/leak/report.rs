@@ -49,13 +49,14 @@ pub struct Suspect {
     pub live_bytes: i64,
     /// In use now.
     pub live_objects: i64,
-    /// Growth an hour over the window.
+    /// Growth an hour over the window. Where [`doublings`](Self::doublings) are the evidence, that of what the container holds from the first
+    /// to the last of them within the last 7/8 of the process's age: at each it was full.
     pub bytes_per_hour: f64,
-    /// Its lower 95 % bound, one-sided.
+    /// Its lower 95 % bound, one-sided; with doublings the least that the sizes of the block allow.
     pub bytes_per_hour_low: f64,
     /// Growth a unit of work; `None` where nobody counts work.
     pub bytes_per_work_unit: Option<f64>,
-    /// Share of false alarms expected among those at least as suspicious (Benjamini-Hochberg).
+    /// Share of false alarms expected among those at least as suspicious (Benjamini-Hochberg); 1 where no such test stands behind it.
     pub q_value: f64,
     /// 1 is linear growth, 0 about logarithmic, below it levels off.
     pub growth_exponent: f64,

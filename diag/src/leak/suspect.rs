@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::container::{self, Doubling};
 use super::flow::{self, Flow, Window};
 use super::groups::{Group, Kind};
-use super::{Found, Options, Report, Stacks, Suspect, SuspectVerdict, container};
+use super::{Found, Options, Report, Stacks, Suspect, SuspectVerdict};
 use crate::profile::cohorts::{Cohorts, Row};
 use crate::profile::frames::{FrameClasses, ShownFrame};
 use crate::profile::units;
@@ -69,8 +70,8 @@ struct Case<'a> {
     flow: Flow,
     window: Window,
     q_value: f64,
-    /// Doublings of its largest block, when that is the evidence.
-    doublings: Option<u32>,
+    /// Of its largest block, when that is the evidence.
+    doubling: Option<Doubling>,
 }
 
 /// One case a site: the whole of it when that is significant, else its significant callers together. A function that spreads
@@ -102,7 +103,7 @@ fn cases<'a>(
         let rows: Vec<&Row> = of_site.iter().flat_map(|f| &f.group.rows).copied().collect();
         let flow = Flow::of(cohorts, &rows, &window);
         accused.insert(site.clone());
-        cases.push(Case { site, keys, rows, flow, window, q_value, doublings: None });
+        cases.push(Case { site, keys, rows, flow, window, q_value, doubling: None });
     }
     spread.sort_by_key(|f| f.group.rows.len());
     for Found { group, window, q_value } in spread {
@@ -117,15 +118,15 @@ fn cases<'a>(
                 flow,
                 window,
                 q_value,
-                doublings: None,
+                doubling: None,
             });
         }
     }
     let whole_watch = window.or_else(|| Window::new(cohorts, 0, cohorts.resolution_ns(), process_start_ns));
     let Some(window) = whole_watch else { return cases };
     for group in groups.iter().filter(|g| g.kind == Kind::Site && !accused.contains(&g.site)) {
-        let doublings = container::doublings(&group.rows, &window, options.period_bytes.max(1));
-        if doublings.is_some() {
+        let doubling = container::doubling(&group.rows, &window, options.period_bytes.max(1));
+        if doubling.is_some() {
             cases.push(Case {
                 site: group.site.clone(),
                 keys: group.keys.clone(),
@@ -133,7 +134,7 @@ fn cases<'a>(
                 flow: Flow::of(cohorts, &group.rows, &window),
                 window,
                 q_value: 1.0,
-                doublings,
+                doubling,
             });
         }
     }
@@ -152,9 +153,14 @@ impl Case<'_> {
                 ),
             );
         }
-        if let Some(doublings) = self.doublings {
+        if let Some(doubling) = self.doubling {
+            let size = |n: u64| units::bytes(i64::try_from(n).unwrap_or(i64::MAX));
             let evidence = format!(
-                "its largest block doubled {doublings} times, once in each octave of the process's age"
+                "its largest block doubled {} times, once in each octave of the process's age, from {} to {} within the last {}",
+                doubling.times,
+                size(doubling.from_bytes),
+                size(doubling.to_bytes),
+                units::nanoseconds(doubling.over_ns),
             );
             let verdict = if warming { SuspectVerdict::UnboundedSoFar } else { SuspectVerdict::Leak };
             return (verdict, evidence);
@@ -231,11 +237,17 @@ impl Case<'_> {
             evidence.push_str(&format!("; its gauge {} says {}{room}", gauge.name, gauge.len.unwrap_or(0)));
         }
         let hours = self.window.seconds() / 3600.0;
-        let (net, low) = self.flow.net_bytes();
+        let (per_hour, per_hour_low) = match self.doubling {
+            // One sample, that of a block, tells nothing by its coming and going.
+            Some(doubling) => (doubling.bytes_per_hour, doubling.bytes_per_hour_low),
+            None => {
+                let (net, low) = self.flow.net_bytes();
+                (net / hours, low.max(0.0) / hours)
+            }
+        };
         let censuses = cohorts.censuses();
         let work = |census: usize| censuses.get(census).map_or(0, |c| c.work_units);
         let units_done = work(self.window.last).saturating_sub(work(self.window.first));
-        let per_hour = net / hours;
         let seconds_to_limit = options
             .limit
             .filter(|_| per_hour > 0.0)
@@ -249,8 +261,8 @@ impl Case<'_> {
             live_bytes: live.bytes,
             live_objects: live.objects,
             bytes_per_hour: per_hour,
-            bytes_per_hour_low: low.max(0.0) / hours,
-            bytes_per_work_unit: (units_done > 0).then(|| net / units_done as f64),
+            bytes_per_hour_low: per_hour_low,
+            bytes_per_work_unit: (units_done > 0).then(|| per_hour * hours / units_done as f64),
             q_value: self.q_value,
             growth_exponent: self.flow.exponent().0,
             generations: flow::generations(cohorts, &self.rows, self.window.maturity_ns),
@@ -259,7 +271,7 @@ impl Case<'_> {
             seconds_to_limit,
             gained_samples: self.flow.gained.samples,
             lost_samples: self.flow.lost.samples,
-            doublings: self.doublings,
+            doublings: self.doubling.map(|d| d.times),
             evidence,
             next,
             site: self.site,

@@ -343,7 +343,39 @@ fn one_container_that_doubles_is_one_sample_and_is_found() {
     let process = Process { stacks: vec![Vec::new(); 3], until: until as f64 };
     let report = judge_cohorts(&cohorts, &process.profile(), &options());
     assert_eq!(leaks(&report), ["stack0"], "{report:#?}");
-    assert!(report.suspects[0].evidence.contains("doubled"), "{}", report.suspects[0].evidence);
+    let suspect = &report.suspects[0];
+    // What it holds is 8 MiB at 1024 s and 16 MiB at 2048 s; nobody knows of more at 3600 s.
+    let truth = f64::from(1 << 20) / 128.0 * 3600.0;
+    assert!((suspect.bytes_per_hour / truth - 1.0).abs() < 0.05, "{} of {truth}", suspect.bytes_per_hour);
+    assert!(suspect.bytes_per_hour_low > truth / 4.0 && suspect.bytes_per_hour_low < truth, "{suspect:?}");
+    let evidence = "its largest block doubled 5 times, once in each octave of the process's age, from 4.0 MiB to 32.0 MiB within the last 51.";
+    assert!(suspect.evidence.starts_with(evidence), "{}", suspect.evidence);
+    assert!(report.to_string().contains("   grows about +28."), "{report}");
+    let limited = Options { limit: Some((1 << 30, 1 << 29)), ..options() };
+    let left = judge_cohorts(&cohorts, &process.profile(), &limited).suspects[0].seconds_to_limit.unwrap();
+    assert!((left / f64::from(1 << 29) * truth / 3600.0 - 1.0).abs() < 0.05, "{left}");
+}
+
+/// Whatever the moment at which somebody asks, and however far apart the censuses are.
+#[test]
+fn the_growth_of_a_container_is_that_of_what_it_holds() {
+    for (until, spacing) in [(2_049, 16), (2_500, 20), (3_000, 20), (3_600, 30), (4_095, 32)] {
+        let mut cohorts = Cohorts::new(0, spacing * S, 1 << 30);
+        for at in (0..=until).step_by(spacing as usize) {
+            let mut taking = cohorts.census(Census { at_ns: at * S, ..Census::default() }).unwrap();
+            // 1 MiB in each 100 s, in a block of a power of two.
+            let block = (((at as u64) << 20) / 100).next_power_of_two();
+            taking.object(0, 0, block, Tally::of(1.0, block as f64));
+            taking.finish();
+        }
+        let process = Process { stacks: vec![Vec::new()], until: until as f64 };
+        let report = judge_cohorts(&cohorts, &process.profile(), &options());
+        let truth = f64::from(1 << 20) * 36.0;
+        let suspect = report.suspects.first().unwrap_or_else(|| panic!("{until}: {report}"));
+        let (rate, low) = (suspect.bytes_per_hour / truth, suspect.bytes_per_hour_low / truth);
+        assert!((0.9..1.1).contains(&rate), "{until}: {rate}");
+        assert!((0.2..1.0).contains(&low), "{until}: at least {low}");
+    }
 }
 
 #[test]

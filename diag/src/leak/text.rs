@@ -92,7 +92,8 @@ impl Report {
         writeln!(f, "{}. {}: {}", s.rank, s.verdict, s.site)?;
         write!(
             f,
-            "   grows {} (at least {})",
+            "   grows {}{} (at least {})",
+            if s.doublings.is_some() { "about " } else { "" },
             units::per_hour(s.bytes_per_hour, "bytes"),
             units::per_hour(s.bytes_per_hour_low, "bytes")
         )?;

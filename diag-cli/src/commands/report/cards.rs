@@ -78,7 +78,11 @@ fn numbers(out: &mut Markup, s: &Suspect, tested: bool) {
         out.element("<div><dt>", name, "</dt>").element("<dd>", &value, "</dd></div>\n");
     };
     add("Growth", units::per_hour(s.bytes_per_hour, "bytes"));
-    add("At least (95 %)", units::per_hour(s.bytes_per_hour_low, "bytes"));
+    // Of doublings no interval is known, and no test is made.
+    add(
+        if s.doublings.is_some() { "At least" } else { "At least (95 %)" },
+        units::per_hour(s.bytes_per_hour_low, "bytes"),
+    );
     add("In use", units::bytes(s.live_bytes));
     add("Objects", units::count(s.live_objects));
     if tested {
@@ -86,10 +90,10 @@ fn numbers(out: &mut Markup, s: &Suspect, tested: bool) {
         add("Generations alive", format!("{} of 16", s.generations));
         add(
             "Expected false alarms",
-            if s.q_value < 0.0001 {
-                "under 0.01 %".to_owned()
-            } else {
-                format!("{:.2} %", s.q_value * 100.0)
+            match s.q_value {
+                _ if s.doublings.is_some() => "not known".to_owned(),
+                q if q < 0.0001 => "under 0.01 %".to_owned(),
+                q => format!("{:.2} %", q * 100.0),
             },
         );
     }
