@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use axum::response::{IntoResponse as _, Redirect, Response};
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}\
+const STYLE: &str = ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}\
                      dt{font-weight:600;margin-top:.8rem}dd{margin:0}code{font-size:.95em}\
                      @media(prefers-color-scheme:dark){body{background:#16181d;color:#e6e6e6}a{color:#8ab4f8}}";
 
