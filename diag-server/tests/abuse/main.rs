@@ -2,7 +2,7 @@
 //! off, the listener goes on, and afterwards descriptors, threads and memory are what they were.
 //!
 //! One test in a process of its own, for it counts the process's threads and files. Clients that do not read are in
-//! `src/listener_tests.rs`, where the patience can be short; how the host fares meanwhile is `benches/host_latency.rs`.
+//! `src/listener_tests.rs`, where the patience can be short; how the host fares meanwhile is `benches/host_latency`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "part of tests")]
 
