@@ -219,9 +219,9 @@ fn write_sync(m: &mut Metrics, sync: &SyncStats) {
         Some(f64::from(sync.mutex_profile_fraction)),
     );
     m.gauge(
-        "diag_block_profile_rate_nanoseconds",
+        "diag_block_profile_rate_seconds",
         "Waits of so long are all in the block profile; 0: it is off.",
-        Some(sync.block_profile_rate_ns as f64),
+        Some(sync.block_profile_rate_ns as f64 / 1e9),
     );
     m.labelled_counter(
         "diag_sync_samples_total",
