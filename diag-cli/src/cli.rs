@@ -69,6 +69,8 @@ pub enum Command {
     Triage(commands::triage::TriageArgs),
     /// The async tasks: what spawned them, what they do, which never end
     Tasks(commands::tasks::TasksArgs),
+    /// Live view of a service on the terminal: waterline, top growers, leak verdict, tasks, CPU
+    Watch(commands::watch::WatchArgs),
     /// Gate for CI: fails when a profile grew by more than a limit
     Check(commands::check::CheckArgs),
     /// Why is it empty, what is misconfigured

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::error::{Error, Result};
 
@@ -29,6 +29,20 @@ impl Interrupt {
             // In this order: the first signal finds the flag unset, the second one finds it set.
             signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&asked))
                 .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&asked)))
+                .map_err(|e| Error::failed(format!("cannot catch signals: {e}"), "try again"))?;
+        }
+        Ok(Self { asked })
+    }
+
+    /// Takes over SIGINT, SIGTERM and SIGHUP for one who has to put the terminal in order first, and looks several times a
+    /// second: a second signal does not end the process either.
+    ///
+    /// # Errors
+    /// When the handlers cannot be installed.
+    pub fn install_for_screen() -> Result<Self> {
+        let asked = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register(signal, Arc::clone(&asked))
                 .map_err(|e| Error::failed(format!("cannot catch signals: {e}"), "try again"))?;
         }
         Ok(Self { asked })

@@ -65,6 +65,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Convert(args) => commands::convert::run(global, args),
         Command::Triage(args) => commands::triage::run(global, args),
         Command::Tasks(args) => commands::tasks::run(global, args),
+        Command::Watch(args) => commands::watch::run(global, args),
         Command::Check(args) => commands::check::run(global, args),
         Command::Doctor(args) => commands::doctor::run(global, args),
         #[cfg(feature = "demo")]

@@ -241,7 +241,7 @@ fn read(client: &Client, target: &Target, collect: &Collect, symbols: Option<&Sy
 }
 
 /// Whether the target's names are likely to be found on this machine, judged by the path of its program.
-fn program_is_here(client: &Client, endpoint: &Endpoint, symbols: &SymbolArgs) -> bool {
+pub fn program_is_here(client: &Client, endpoint: &Endpoint, symbols: &SymbolArgs) -> bool {
     if symbols.says_where() {
         return true;
     }

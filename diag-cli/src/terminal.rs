@@ -38,6 +38,11 @@ impl Style {
         Self { enabled }
     }
 
+    /// Whether there is any colour.
+    pub fn is_enabled(self) -> bool {
+        self.enabled
+    }
+
     /// No colour at all.
     pub fn plain() -> Self {
         Self { enabled: false }

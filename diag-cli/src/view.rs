@@ -255,13 +255,21 @@ pub fn facts(loaded: &Loaded, type_index: usize) -> serde_json::Value {
 
 /// `shop::keep  src/lib.rs:10`, the file shortened to its last parts.
 pub fn frame(frame: &diag::profile::frames::ShownFrame) -> String {
+    match frame_place(frame) {
+        (name, place) if place.is_empty() => name.to_owned(),
+        (name, place) => format!("{name}  {place}"),
+    }
+}
+
+/// `shop::keep` and `src/lib.rs:10`; the place is empty where it is not known.
+pub fn frame_place(frame: &diag::profile::frames::ShownFrame) -> (&str, String) {
     let name = if frame.function.is_empty() { "(no name)" } else { &frame.function };
     if frame.file.is_empty() || frame.function == frame.file {
-        return name.to_owned();
+        return (name, String::new());
     }
     let parts: Vec<&str> = frame.file.rsplit('/').take(3).collect();
     let file = parts.into_iter().rev().collect::<Vec<_>>().join("/");
-    if frame.line > 0 { format!("{name}  {file}:{}", frame.line) } else { format!("{name}  {file}") }
+    (name, if frame.line > 0 { format!("{file}:{}", frame.line) } else { file })
 }
 
 /// `± 1.2 MiB`: the longer arm of a 95 % interval; empty where there is none.

@@ -17,3 +17,4 @@ pub mod tasks;
 pub mod top;
 pub mod tree;
 pub mod triage;
+pub mod watch;
