@@ -42,6 +42,7 @@ const FILES: &[(&str, &str, &str)] = files![
     "page-memory.js" JS,
     "page-overview.js" JS,
     "page-status.js" JS,
+    "page-tasks.js" JS,
     "parts.css" CSS,
     "profile.js" JS,
     "route.js" JS,

@@ -60,10 +60,26 @@ fn service() -> SocketAddr {
                 .start()
                 .expect("one start");
             let server = diag_server::serve(&diag).expect("a listener");
+            tasks_that_never_end();
             common::retain(common::RETAINED_BYTES);
             (server.local_addr(), diag, dir)
         })
         .0
+}
+
+async fn waits_for_ever() {
+    std::future::pending::<()>().await;
+}
+
+/// Three, on a runtime that stays.
+fn tasks_that_never_end() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+    let entered = runtime.enter();
+    for _ in 0..3 {
+        diag::spawn(waits_for_ever());
+    }
+    drop(entered);
+    std::mem::forget(runtime);
 }
 
 /// The same process on a listener of the host, whose code refuses what changes something.
@@ -128,8 +144,9 @@ fn hostile() -> Profile {
 #[test]
 fn every_page_stands_on_a_wide_and_on_a_small_screen() {
     let script = r#"
-        for (const view of ["overview", "heap", "leaks", "cpu", "memory?seconds=1", "captures", "status", "nonsense"]) {
+        for (const view of ["overview", "heap", "leaks", "cpu", "tasks", "memory?seconds=1", "captures", "status", "nonsense"]) {
             await open(view);
+            if (view === "tasks") await until("tasks", () => text("main").includes("Spawned since"));
             if (view.startsWith("memory")) await until("triage", () => $("table"));
             frame.width = 360;
             await sleep(300);
@@ -150,6 +167,7 @@ fn every_page_stands_on_a_wide_and_on_a_small_screen() {
         ("heap", ["Live heap bytes", "In use", "Mark a baseline", "Download as pprof"]),
         ("leaks", ["Watched", "Sampled every", "Verdict as JSON", "Watch closely"]),
         ("cpu", ["Record", "Samples a second", "wall-clock time", "Nothing is sampled until"]),
+        ("tasks", ["waits_for_ever", "can never wake again", "Tasks that leak, each", "Seen"]),
         ("memory?seconds=1", ["live heap", "not explained", "Triage as JSON", "Give unused pages back"]),
         ("captures", ["heap-100k.pb.gz", "download", "Compare the first heap", "memory-"]),
         ("status", ["shop & sons <b>test</b>", "Requests may change it", "near_limit", "capture_dir"]),
@@ -166,7 +184,7 @@ fn every_page_stands_on_a_wide_and_on_a_small_screen() {
         for link in page["links"].as_array().unwrap() {
             let link = link.as_str().unwrap();
             assert!(
-                link.starts_with(prefix) || link == prefix.replace("/diag/", "/pprof/"),
+                link.starts_with(prefix) || link.starts_with(&prefix.replace("/diag/", "/pprof/")),
                 "{view}: {link}"
             );
         }

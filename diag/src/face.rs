@@ -96,6 +96,10 @@ pub struct Status {
 pub struct TaskStats {
     /// Alive now.
     pub live: u64,
+    /// Spawned since the process began.
+    pub spawned_total: u64,
+    /// Over since then.
+    pub ended_total: u64,
     /// Records of live tasks, sites, and the censuses of their verdicts.
     pub memory_bytes: u64,
 }
@@ -213,6 +217,18 @@ impl Diag {
         }
     }
 
+    #[cfg(feature = "tasks")]
+    fn task_stats(&self) -> TaskStats {
+        let history = self.task_history().map_or(0, crate::leaks::TaskHistory::memory_bytes);
+        let (spawned_total, ended_total) = crate::tasks::totals();
+        TaskStats {
+            live: crate::tasks::live_count(),
+            spawned_total,
+            ended_total,
+            memory_bytes: crate::tasks::memory_bytes() + history,
+        }
+    }
+
     /// The collector's memory includes that of the history.
     fn stats_with_history(&self, heap: &Heap) -> HeapStats {
         let mut stats = heap.stats();
@@ -272,11 +288,7 @@ impl Diag {
             #[cfg(feature = "cpu")]
             cpu: self.cpu().ok().map(|cpu| cpu.stats()),
             #[cfg(feature = "tasks")]
-            tasks: TaskStats {
-                live: crate::tasks::live_count(),
-                memory_bytes: crate::tasks::memory_bytes()
-                    + self.task_history().map_or(0, crate::leaks::TaskHistory::memory_bytes),
-            },
+            tasks: self.task_stats(),
             #[cfg(feature = "sync")]
             sync: crate::sync::stats(),
             captures,

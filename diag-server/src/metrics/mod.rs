@@ -17,7 +17,7 @@ use axum::response::Response;
 use diag::cpu::CpuStats;
 use diag::memory::{Cgroup, Jemalloc, Limit, Process, Reading, Waterline};
 use diag::sync::SyncStats;
-use diag::{Diag, Status};
+use diag::{Diag, Status, TaskStats};
 use process::ProcessTimes;
 use write::Metrics;
 
@@ -184,6 +184,7 @@ fn write_diag(m: &mut Metrics, status: &Status) {
         rules::write(m, triggers);
     }
     write_sync(m, &status.sync);
+    write_tasks(m, &status.tasks);
     let Some(heap) = &status.heap else { return };
     m.gauge(
         "diag_heap_sampling_active",
@@ -235,6 +236,21 @@ fn write_sync(m: &mut Metrics, sync: &SyncStats) {
         "What profiles of contention lost, by kind.",
         "what",
         sync.losses.iter().map(|(what, count)| (what.as_str(), *count as f64)),
+    );
+}
+
+fn write_tasks(m: &mut Metrics, tasks: &TaskStats) {
+    m.gauge("diag_tasks", "Tracked async tasks that are alive.", Some(tasks.live as f64));
+    m.counter(
+        "diag_tasks_spawned_total",
+        "Tracked tasks spawned since the process began.",
+        Some(tasks.spawned_total as f64),
+    );
+    m.counter("diag_tasks_ended_total", "Of them those that are over.", Some(tasks.ended_total as f64));
+    m.gauge(
+        "diag_tasks_memory_bytes",
+        "Memory of the records of tasks, their sites and censuses.",
+        Some(tasks.memory_bytes as f64),
     );
 }
 

@@ -10,8 +10,9 @@ import * as leaks from "./page-leaks.js";
 import * as memory from "./page-memory.js";
 import * as overview from "./page-overview.js";
 import * as status from "./page-status.js";
+import * as tasks from "./page-tasks.js";
 
-const PAGES = { overview, heap, leaks, cpu, memory, captures, status };
+const PAGES = { overview, heap, leaks, cpu, tasks, memory, captures, status };
 
 const main = document.getElementById("main");
 const nav = document.getElementById("nav");

@@ -12,7 +12,7 @@ const MOST_CARDS = 40;
 const MOST_FRAMES = 120;
 
 const HEADLINES = {
-  leak: ["leak", "Leak: memory of at least one site grows without bound."],
+  leak: ["leak", "Leak: memory, or the tasks, of at least one site grow without bound."],
   no_leak: ["fine", "No leak found."],
   not_enough_evidence: ["open", "Not enough evidence for a verdict."],
 };
@@ -71,6 +71,7 @@ export function show(body, parameters, signal) {
         fact("Growth of the rest", signed(report.unexplained_bytes, "bytes"))),
       ...cards,
       report.suspects.length > MOST_CARDS ? h("p", { class: "soft" }, `${report.suspects.length - MOST_CARDS} more suspects are in the JSON.`) : "",
+      ...(report.tasks ?? []).map(tasks),
       losses(report.losses), next(report.next),
       h("p", { class: "links" }, h("a", { href: address("api/v1/leaks"), download: "leaks.json" }, "Verdict as JSON"),
         h("a", { href: address("api/v1/leaks", { format: "text" }), target: "_blank", rel: "noopener" }, "as text"),
@@ -128,6 +129,13 @@ function card(s, charts) {
       h("ol", { class: "stack" }, s.frames.slice(0, MOST_FRAMES).map((f) => frame(f, s.site)))),
     h("p", { class: "links" }, h("a", { href: link("heap", { focus }) }, "Its stacks as a flame graph"),
       h("a", { href: address("api/v1/view", { of: "live", focus, format: "pprof" }), download: "site.pb.gz" }, "as pprof")));
+}
+
+function tasks(found) {
+  return h("article", { class: `card ${found.leak ? "leak" : "open"}` },
+    h("h2", {}, h("span", { class: "word" }, `tasks ${found.verdict.replaceAll("_", " ")}`), " ", h("code", {}, found.task)),
+    h("p", {}, `${found.reason.charAt(0).toUpperCase()}${found.reason.slice(1)}.`),
+    h("p", { class: "links" }, h("a", { href: link("tasks") }, `${count(found.live)} tasks, spawned at ${found.site}`)));
 }
 
 function frame(f, site) {

@@ -47,6 +47,13 @@ export function show(body, _parameters, signal) {
       h("a", { href: address("api/v1/view", { of: "live", format: "pprof" }), download: "heap.pb.gz" }, "Heap as pprof")));
 
   const kept = { times: [], columns: {} };
+  let alive = null;
+  often(signal, async () => {
+    // Missing where the program tracks no task.
+    const { tasks } = await get("status", {}, signal).catch(() => ({}));
+    alive = tasks?.spawned_total ? tasks.live : null;
+    return 10_000;
+  });
   often(signal, async () => {
     try {
       const news = await get("history", { since: kept.times.at(-1) ?? 0 }, signal);
@@ -85,6 +92,7 @@ export function show(body, _parameters, signal) {
       fact("RSS", text(now("rss_bytes"), bytes)), fact("Allocated", text(now("allocated_bytes"), bytes)),
       fact("CPU", text(busy.at(-1), percent)), fact("Threads", text(now("threads"), count)),
       fact("Units of work", text(now("work_units_total"), count), "Requests or jobs, as the service counts them"),
+      ...(alive === null ? [] : [fact("Async tasks", h("a", { href: link("tasks") }, count(alive)), "Tracked tasks that are alive")]),
       fact("Readings", `${count(times.length)} over ${seconds((times.at(-1) - times[0]) / 1000)}`));
     const samples = rate(times, columns.heap_samples_total, 1000).at(-1);
     cost.replaceChildren(
@@ -115,7 +123,7 @@ function rate(times, counter, factor) {
 function tell(line, found) {
   const suspect = found.suspects[0];
   const [kind, text] = {
-    leak: ["leak", `Leak: ${suspect?.site ?? ""}`],
+    leak: ["leak", `Leak: ${suspect?.site ?? found.tasks?.find((t) => t.leak)?.task ?? ""}`],
     no_leak: ["fine", "No leak found"],
     not_enough_evidence: ["open", "Leaks: not enough evidence yet"],
   }[found.verdict] ?? ["open", found.verdict];

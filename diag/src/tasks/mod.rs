@@ -62,6 +62,11 @@ pub(crate) fn any() -> bool {
     live::any()
 }
 
+/// Tasks spawned since the process began, and those of them that are over.
+pub fn totals() -> (u64, u64) {
+    sites::totals()
+}
+
 /// What the records of live tasks and the sites take, in bytes.
 pub fn memory_bytes() -> u64 {
     live::memory_bytes() + sites::memory_bytes()

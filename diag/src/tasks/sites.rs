@@ -189,6 +189,19 @@ pub(super) fn all() -> Vec<&'static Site> {
     table().as_ref().map(|t| t.list.clone()).unwrap_or_default()
 }
 
+/// Tasks spawned, and over.
+pub(super) fn totals() -> (u64, u64) {
+    let table = table();
+    let sites = table.as_ref().map(|t| t.list.as_slice()).unwrap_or_default();
+    sites.iter().fold((0, 0), |(spawned, ended), site| {
+        let over: u64 = [&site.completed, &site.cancelled, &site.panicked]
+            .map(|n| n.load(Ordering::Relaxed))
+            .iter()
+            .sum();
+        (spawned + site.spawned.load(Ordering::Relaxed), ended + over)
+    })
+}
+
 /// Spawns without a place for their site, and for their name.
 pub(super) fn without_room() -> [u64; 2] {
     [&WITHOUT_ROOM, &NAMES_WITHOUT_ROOM].map(|n| n.load(Ordering::Relaxed))
