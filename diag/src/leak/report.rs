@@ -173,6 +173,13 @@ impl Report {
     pub(crate) fn add_tasks(&mut self, tasks: Vec<TaskSuspect>) {
         if tasks.iter().any(|task| task.leak) {
             self.verdict = Verdict::Leak;
+        } else if let growing @ 1.. = tasks.iter().filter(|task| task.more_per_hour.is_some()).count()
+            && self.verdict == Verdict::NoLeak
+        {
+            self.verdict = Verdict::NotEnoughEvidence;
+            self.reasons.push(format!(
+                "no memory was found to leak, but the tasks of {growing} sites grow in number, and it cannot be told yet whether without bound"
+            ));
         }
         self.tasks = tasks;
     }

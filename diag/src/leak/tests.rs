@@ -441,3 +441,25 @@ fn work_is_counted_into_the_growth() {
     // Ten units a second.
     assert!((each / (PERIOD * 0.01) - 1.0).abs() < 0.3, "{each}");
 }
+
+#[test]
+fn tasks_that_grow_keep_a_process_from_being_called_fine() {
+    let task = |more: Option<f64>, leak| {
+        let words = ("growing".to_owned(), "app::push".to_owned(), "src/app.rs:1:1".to_owned());
+        TaskSuspect::new(words, (50, more, leak), "they wait".to_owned())
+    };
+    let after = |tasks: Vec<TaskSuspect>| {
+        let mut report = Report { verdict: Verdict::NoLeak, ..Report::default() };
+        report.add_tasks(tasks);
+        report
+    };
+    assert_eq!(after(Vec::new()).verdict, Verdict::NoLeak);
+    assert_eq!(after(vec![task(None, false)]).verdict, Verdict::NoLeak, "some that stand still are no leak");
+    let growing = after(vec![task(Some(60.0), false)]);
+    assert_eq!(growing.verdict, Verdict::NotEnoughEvidence);
+    assert!(growing.to_string().contains("tasks of 1 sites grow in number"), "{growing}");
+    let leak = after(vec![task(Some(60.0), true)]);
+    assert_eq!(leak.verdict, Verdict::Leak);
+    assert_eq!(leak.headline(), "LEAK: tasks of one site never end");
+    assert!(leak.to_string().contains("tasks, leak of tasks: app::push at src/app.rs:1:1"), "{leak}");
+}

@@ -130,7 +130,7 @@ fn growth_is_explained_by_what_most_tasks_do() {
     let waiting = TaskReading { age_ns: 90 * SECOND, since_ns: 90 * SECOND, ..task(0) };
     let (growing, reason) = verdict(endless(), many(90, waiting), grows);
     assert_eq!(growing, TaskVerdict::Growing);
-    assert!(reason.contains("3600 an hour") && reason.contains("90 of 90 wait"), "{reason}");
+    assert!(reason.contains("3,600 an hour") && reason.contains("90 of 90 wait"), "{reason}");
     let retrying = TaskReading { age_ns: 90 * SECOND, since_ns: SECOND, polls: 90, ..task(0) };
     assert_eq!(verdict(endless(), many(90, retrying), grows).0, TaskVerdict::Retrying);
     assert_eq!(verdict(endless(), many(90, retrying), None).0, TaskVerdict::Ok, "tickers tick for ever");

@@ -298,7 +298,8 @@ impl Counts {
         let live = judged.live;
         let grows = judged.growth.map(|g| {
             let so_far = if g.certain { "" } else { " (so far; the process is young, or it may level off)" };
-            format!("their number grows by about {:.0} an hour{so_far}", g.per_hour.max(1.0))
+            let per_hour = units::count(g.per_hour.max(1.0).round() as i64);
+            format!("their number grows by about {per_hour} an hour{so_far}")
         });
         let with_growth = |words: String| match &grows {
             Some(grows) => format!("{words}; {grows}"),
