@@ -18,6 +18,9 @@ pub const PPROF_TASKLEAK: &str = "/debug/pprof/taskleak";
 pub const PPROF_MUTEX: &str = "/debug/pprof/mutex";
 /// Who waits for locks; likewise.
 pub const PPROF_BLOCK: &str = "/debug/pprof/block";
+/// Spans, events and polls of tasks: recorded over `seconds=` (1), or with `past=all` or `past=SECONDS` what the flight recorder holds; as
+/// `format=chrome` (trace-event JSON), `folded` or `pprof`.
+pub const PPROF_TRACE: &str = "/debug/pprof/trace";
 /// Arguments of the process, separated by NUL.
 pub const PPROF_CMDLINE: &str = "/debug/pprof/cmdline";
 /// Names of addresses, as pprof's symbolz protocol asks.

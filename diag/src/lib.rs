@@ -21,6 +21,7 @@
 //! - [`Diag::leaks`] and [`leak`]: whether it leaks, which code, and how sure that is.
 //! - [`LeakCheck`] and [`assert_no_leak!`]: the same of a workload in a test.
 //! - [`memory`]: where the process's memory stands, from allocator, kernel and cgroup.
+//! - `recorder` (feature): the last seconds of spans and events, for Perfetto.
 //! - [`rules`]: captures before the kernel kills, and at other moments that nobody watches.
 //! - [`work()`], [`declare_cap`], [`gauge`]: what the host says of itself, so that growth is judged by it.
 //! - [`sync`]: locks that tell who waits, and for whom; off until switched on.
@@ -42,6 +43,7 @@
 //! - `cpu-guard`: the `pprof` crate as the last resort for CPU profiles on Linux too.
 //! - `tracing`: `SpanLayer`, which labels live samples with the span, route and fields they were allocated in, and CPU time
 //!   with those it was spent in. With `heap`.
+//! - `recorder`: the flight recorder, a `tracing` layer. With `tracing` and `tasks`.
 //! - `tower`: `WorkLayer`, which counts the requests of a tower service (axum, tonic) as work.
 //!
 //! # Variables
@@ -94,6 +96,8 @@ mod leaks;
 #[cfg(feature = "memory")]
 pub mod memory;
 pub mod profile;
+#[cfg(feature = "recorder")]
+pub mod recorder;
 #[cfg(feature = "triggers")]
 pub mod rules;
 #[cfg(any(feature = "heap", feature = "sync"))]

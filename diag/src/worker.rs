@@ -150,6 +150,8 @@ impl Shared {
             self.course.tick(&self.heap);
             #[cfg(feature = "tasks")]
             self.task_history.tick();
+            #[cfg(feature = "recorder")]
+            note_memory(&self.heap);
             if let Ok(heap) = &self.heap {
                 heap.refresh_modules();
                 if let Some(history) = &self.history {
@@ -172,5 +174,18 @@ impl Shared {
         }
         self.lock().finished = true;
         self.changed.notify_all();
+    }
+}
+
+/// Once a second, what the allocator holds, on the flight recorder's clock.
+#[cfg(feature = "recorder")]
+fn note_memory(heap: &Result<Heap, HeapError>) {
+    use crate::recorder::{Counter, is_active, note};
+    if !is_active() || heap.is_err() {
+        return;
+    }
+    if let Ok((live_bytes, resident_bytes)) = crate::sys::jemalloc::live_and_resident_bytes() {
+        note(Counter::LiveBytes, live_bytes);
+        note(Counter::ResidentBytes, resident_bytes);
     }
 }

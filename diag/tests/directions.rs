@@ -30,7 +30,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sites", &["sys"]),
     // Object files as mappings, for the collectors.
     ("code", &["profile", "sys"]),
-    ("tasks", &["profile", "sys", "context"]),
+    // Polls go to the flight recorder by two calls.
+    ("tasks", &["profile", "sys", "context", "recorder"]),
     ("recorder", &["profile", "sys", "config"]),
     ("memory", &["sys"]),
     // What a heap profile says about the memory: where both models meet.

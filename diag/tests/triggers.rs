@@ -118,6 +118,22 @@ fn child() {
             // It waited: the capture is there.
             assert!(files(&dir, "-failed.pb.gz").len() == 1, "{:?}", files(&dir, ""));
         }
+        "trace" => {
+            #[cfg(feature = "recorder")]
+            let _subscriber = {
+                use tracing_subscriber::layer::SubscriberExt as _;
+                let layer = diag::recorder::Recorder::builder().build().unwrap();
+                tracing::subscriber::set_default(tracing_subscriber::registry().with(layer))
+            };
+            let rule = Rule::new("panics", When::Panic).does([Do::Trace]);
+            let diag = diag::Diag::builder().service_name("shop").rules([rule]).start().unwrap();
+            let checkout = tracing::info_span!("checkout", order = 7).entered();
+            tracing::warn!("no more stock");
+            assert!(std::panic::catch_unwind(|| panic!("sold out")).is_err());
+            until("the capture", || fired(&diag, "panics") == 1 && !files(&dir, "event-").is_empty());
+            until("the event's end", || event(&dir, "panics")["files"] != event(&dir, "panics")["problems"]);
+            drop(checkout);
+        }
         "aborts" => {
             let rules = [Rule::new("failed", When::AllocFailed).does([Do::Heap])];
             let _diag = diag::Diag::builder().rules(rules).start().unwrap();
@@ -209,6 +225,28 @@ fn panics_and_failed_allocations_are_captured() {
     assert!(!output.status.success());
     let heap = files(dir.path(), "-failed.pb.gz");
     pprof::decode(&std::fs::read(dir.path().join(&heap[0])).unwrap()).unwrap();
+}
+
+#[test]
+fn what_happened_before_a_panic_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    in_child("trace", dir.path(), &[]);
+    let event = event(dir.path(), "panics");
+    if cfg!(not(feature = "recorder")) {
+        assert!(event["problems"].to_string().contains("feature `recorder`"), "{event}");
+        return;
+    }
+    assert_eq!(event["problems"], serde_json::json!([]));
+    let name = files(dir.path(), "trace-").pop().unwrap();
+    let trace: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(dir.path().join(name)).unwrap()).unwrap();
+    assert_eq!(trace["otherData"]["service"], "shop");
+    let of = |phase: &str| {
+        let events = trace["traceEvents"].as_array().unwrap();
+        events.iter().find(|e| e["ph"] == phase).cloned().unwrap_or_else(|| panic!("no {phase}: {trace}"))
+    };
+    assert_eq!((&of("X")["name"], &of("X")["args"]["order"]), (&"checkout".into(), &7.into()));
+    assert_eq!(of("i")["name"], "no more stock");
 }
 
 #[test]

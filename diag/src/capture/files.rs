@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::{fs, io};
 
+use crate::sys::clock::{Utc, utc};
+
 pub(super) fn on(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
@@ -23,19 +25,10 @@ pub(super) fn try_write(dir: &Path) -> io::Result<()> {
     fs::write(&probe, b"probe").and_then(|()| fs::remove_file(&probe)).map_err(|e| on(&probe, e))
 }
 
-/// `20261121T132500.123Z`: sorts by time. The civil date from days is Howard Hinnant's algorithm.
+/// `20261121T132500.123Z`: sorts by time.
 pub(super) fn basic_utc(unix_ns: u64) -> String {
-    let (s, ms) = (unix_ns / 1_000_000_000, unix_ns / 1_000_000 % 1_000);
-    let (days, second_of_day) = (s / 86_400, s % 86_400);
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (second_of_day / 3_600, second_of_day / 60 % 60, second_of_day % 60);
+    let Utc { year, month, day, hour, minute, second } = utc(unix_ns);
+    let ms = unix_ns / 1_000_000 % 1_000;
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}.{ms:03}Z")
 }
 

@@ -1,8 +1,8 @@
 //! Captures in a directory: the one writer, for the thread that captures by time and for rules that fire.
 //!
 //! A capture is the files of one moment: `<kind>-<time>-<pid>.<extension>`, and `<kind>-<time>-<pid>-<rule>.<extension>` when a rule
-//! asked for it. Kinds: `heap` (pprof with ages), `memory` (the waterline), and of rules `cpu`, `leaks` (the verdict), `event` (which
-//! rule and why), `sites` (a heap profile without ages, where there was no memory for more). Addresses only; names are for the reader.
+//! asked for it. Kinds: `heap` (pprof with ages), `memory` (the waterline), and of rules `cpu`, `leaks` (the verdict), `trace` (the
+//! flight recorder's), `event` (which rule and why), `sites` (a heap profile without ages, where there was no memory for more). Addresses only; names are for the reader.
 //!
 //! Each file is written under another name and renamed, so that it is there whole or not at all. Not synced: it outlives the kill of
 //! the process, not a power cut. What fails is kept for `status`.
@@ -150,7 +150,8 @@ impl Captures {
         self.put(stamp, kind, "json", &serde_json::to_vec(value).map_err(io::Error::other)?)
     }
 
-    fn put(&self, stamp: &Stamp, kind: &str, extension: &str, bytes: &[u8]) -> io::Result<String> {
+    /// A file of a capture; gives its name.
+    pub(crate) fn put(&self, stamp: &Stamp, kind: &str, extension: &str, bytes: &[u8]) -> io::Result<String> {
         let name = format!("{kind}-{}.{extension}", stamp.0);
         files::write_whole(&self.dir, &name, bytes)?;
         Ok(name)

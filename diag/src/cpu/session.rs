@@ -159,6 +159,11 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
             *tally.sampled_ns.entry(sample.thread).or_insert(0) += ns;
             let row = Row { node, thread: sample.thread, context: sample.context, state: State::Running };
             calls.add(row, Sum { samples: 1, ns });
+            #[cfg(feature = "recorder")]
+            {
+                let frames = sample.frames.get(..sample.len as usize).unwrap_or_default();
+                crate::sys::cpu::moments::put(sample.at_ticks, sample.thread, frames);
+            }
         });
     };
     let mut refreshed = Instant::now();

@@ -56,7 +56,7 @@ struct WhenTable {
 #[derive(Deserialize)]
 #[serde(
     untagged,
-    expecting = "an action is heap, memory, purge, leaks, tasks, { cpu = \"10s\" } or { webhook = \"http://...\" }"
+    expecting = "an action is heap, memory, purge, leaks, tasks, trace, { cpu = \"10s\" } or { webhook = \"http://...\" }"
 )]
 enum Action {
     Plain(PlainAction),
@@ -72,6 +72,7 @@ enum PlainAction {
     Purge,
     Leaks,
     Tasks,
+    Trace,
 }
 
 #[derive(Deserialize)]
@@ -180,6 +181,7 @@ fn action(action: Action) -> Result<Do, String> {
         Action::Plain(PlainAction::Purge) => Do::Purge,
         Action::Plain(PlainAction::Leaks) => Do::Leaks,
         Action::Plain(PlainAction::Tasks) => Do::Tasks,
+        Action::Plain(PlainAction::Trace) => Do::Trace,
         Action::Cpu { cpu } => {
             let time = duration("cpu", &cpu)?;
             if time > Duration::from_secs(600) {

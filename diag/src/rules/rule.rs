@@ -88,8 +88,8 @@ impl Serialize for Hook {
     }
 }
 
-/// What a rule does. Whatever the order in which it is asked for: heap, waterline, purge, hooks, verdict, CPU; the quickest first, since
-/// the kernel may not wait.
+/// What a rule does. Whatever the order in which it is asked for: heap, waterline, trace, purge, hooks, verdict, CPU; the quickest first,
+/// since the kernel may not wait.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -108,6 +108,8 @@ pub enum Do {
     Leaks,
     /// Writes the async tasks by the code that spawned them, judged.
     Tasks,
+    /// Writes what the flight recorder holds, as `trace-*.json`. Needs the feature `recorder`, and its layer installed.
+    Trace,
     /// Records where the time goes, for so long, and writes that.
     #[serde(serialize_with = "seconds")]
     Cpu(Duration),

@@ -199,7 +199,7 @@ fn a_rules_file_is_read() {
 [[rule]]
 name = "near_limit"
 when = { limit = "92.5%" }
-do = ["heap", "memory", "leaks", "purge", { cpu = "10s" }, { webhook = "http://127.0.0.1:9000/diag" }]
+do = ["heap", "memory", "leaks", "trace", "purge", { cpu = "10s" }, { webhook = "http://127.0.0.1:9000/diag" }]
 debounce = "1m"
 an_hour = 20
 
@@ -232,7 +232,7 @@ stall_some = "10%"
     assert_eq!(rules[0].when, When::Limit(Level::Share(0.925)));
     assert_eq!(
         (rules[0].debounce, rules[0].an_hour, rules[0].actions.len()),
-        (Duration::from_secs(60), 20, 6)
+        (Duration::from_secs(60), 20, 7)
     );
     assert!(matches!(&rules[2].actions[..], [Do::Cpu(d)] if d.as_secs() == 5));
     assert_eq!(rules[3].when, When::TaskGrowth { per_minute: 600, over: Duration::from_secs(600) });

@@ -105,6 +105,18 @@ pub(crate) fn thread_allocated() -> Result<u64> {
     unsafe { raw::read(b"thread.allocated\0") }
 }
 
+/// `stats.allocated` and `stats.resident` of now: bytes in use, and bytes of the allocator that are resident. The refresh walks the arenas, some
+/// microseconds each.
+#[cfg(feature = "recorder")]
+pub(crate) fn live_and_resident_bytes() -> Result<(u64, u64)> {
+    // SAFETY: "epoch" is a u64, the others are size_t.
+    let (live, resident): (usize, usize) = unsafe {
+        raw::write(b"epoch\0", 1u64)?;
+        (raw::read(b"stats.allocated\0")?, raw::read(b"stats.resident\0")?)
+    };
+    Ok((live as u64, resident as u64))
+}
+
 /// Whether somebody else has set the sample hooks. Fails where jemalloc has none.
 pub(crate) fn hooks_taken() -> Result<bool> {
     // SAFETY: the controls are function pointers, null or valid; read as optional ones.

@@ -17,9 +17,13 @@ const SCHEMA: &str = "diag.event/1";
 /// From this share of the limit on no names are resolved in the process.
 const SHORT_OF_MEMORY: f64 = 0.8;
 
+/// The largest trace: what happened first is left out for it, and the file says so.
+#[cfg(feature = "recorder")]
+const MOST_TRACE_BYTES: usize = 64 << 20;
+
 /// Whether a rule writes files.
 pub(super) fn writes_files(rule: &Rule) -> bool {
-    let file = |a: &Do| matches!(a, Do::Heap | Do::Memory | Do::Leaks | Do::Tasks | Do::Cpu(_));
+    let file = |a: &Do| matches!(a, Do::Heap | Do::Memory | Do::Leaks | Do::Tasks | Do::Trace | Do::Cpu(_));
     rule.actions.iter().any(file)
 }
 
@@ -89,6 +93,10 @@ impl Actor {
                     .put_waterline(stamp, &crate::face::with_own_bytes(memory::read_quick(), &self.heap));
                 note(&mut firing, file);
             }
+            if wants(|a| matches!(a, Do::Trace)) {
+                let file = self.write_trace(captures, stamp);
+                note(&mut firing, file);
+            }
         }
         if wants(|a| matches!(a, Do::Purge))
             && let Err(why) = jemalloc_stats::purge()
@@ -150,6 +158,21 @@ impl Actor {
         }
         let reason = format!("{}{}: {}", crate::capture::REASON_COMMENT, firing.rule, firing.why);
         captures.put_heap(stamp, ages, &[reason])
+    }
+
+    /// All that the flight recorder holds.
+    #[cfg(feature = "recorder")]
+    fn write_trace(&self, captures: &Captures, stamp: &Stamp) -> io::Result<String> {
+        use crate::recorder::{Recorder, RecorderError};
+        let recorder = Recorder::running().ok_or_else(|| io::Error::other(RecorderError::NotInstalled))?;
+        let trace = recorder.dump(None).map_err(io::Error::other)?;
+        let trace = trace.with_service_name(&self.config.service_name);
+        captures.put(stamp, "trace", "json", &trace.to_chrome_json_at_most(MOST_TRACE_BYTES))
+    }
+
+    #[cfg(not(feature = "recorder"))]
+    fn write_trace(&self, _captures: &Captures, _stamp: &Stamp) -> io::Result<String> {
+        Err(io::Error::other("no trace was written: diag was built without its feature `recorder`"))
     }
 
     fn call_hooks(&self, rule: &Rule, firing: &mut Firing) {

@@ -6,6 +6,7 @@
 //! - on a thread's first sample, its stack's bounds: open, ioctl or read, close (all async-signal-safe);
 //! - on a thread's first sample, prctl(PR_GET_NAME): raw system call;
 //! - the walk by cached rules ([`Walker::walk_cached_in_handler`]): reads words of the stack inside verified bounds;
+//! - with a flight recorder, the time-stamp counter or clock_gettime through the vDSO ([`crate::sys::ticks`], chosen before);
 //! - atomics on preallocated tables ([`super::ring`]).
 //!
 //! No lock, no allocation, no freeing, no formatting, no unwinding. errno is saved and restored. The handler does not
@@ -317,6 +318,11 @@ impl Shared {
         let sample = claimed.sample();
         (sample.thread, sample.periods, sample.context) = (thread, periods, state.context.get());
         sample.cpu_ns = cpu_ns;
+        #[cfg(feature = "recorder")]
+        {
+            let wanted = super::moments::is_wanted_in_handler();
+            sample.at_ticks = if wanted { crate::sys::ticks::now() } else { 0 };
+        }
         sample.by_process = matches!(signal, Signal::Timer(Origin::Process, _));
         // With the first sample: the sampler meets a thread before it is named, or not at all.
         let is_named = state.named_in.replace(session) == session;

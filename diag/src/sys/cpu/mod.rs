@@ -3,6 +3,8 @@
 
 pub(crate) mod clock;
 pub(crate) mod handler;
+#[cfg(feature = "recorder")]
+pub(crate) mod moments;
 pub(crate) mod perf;
 pub(crate) mod ring;
 pub(crate) mod signal;

@@ -43,6 +43,9 @@ zeroed_struct! {
         /// Words of it that were read.
         pub(super) copied_words: u32,
         pub(super) stuck: Stuck,
+        /// When it was taken (ticks), if somebody wants to know; else 0.
+        #[cfg(feature = "recorder")]
+        pub(crate) at_ticks: u64,
         /// CPU time of the thread so far.
         pub(crate) cpu_ns: u64,
         /// Whether the process's timer sent it, to a thread without one.

@@ -1,0 +1,335 @@
+//! Where a thread stands: the chunk it writes to, the task it polls, the spans it is in.
+//!
+//! Telling of something costs a load of an atomic when nothing is recorded; otherwise a reading of the clock and five stores.
+//! Each 250 records or so a chunk is full, and the next one is taken under a lock. A chunk begins with the thread's name, the spans
+//! that are entered and the poll that is under way, so that it can be read without those before it.
+//!
+//! The state is constant-initialised and has no destructor, so that spans may be left while a thread ends; that the thread ends
+//! is told by another thread-local, which is touched only where a chunk is taken. After it is gone nothing is recorded on
+//! this thread; that is counted, as are records for which there is no chunk.
+
+use std::cell::Cell;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::callsites::Callsites;
+use super::chunk::{self, Chunk, SLOTS};
+use super::fields::Buffer;
+use super::pool::Pool;
+use super::record::{Head, Kind};
+use crate::sys::fork::{self, ForkSafe};
+use crate::sys::{thread, ticks};
+
+/// Spans that a thread is in and that are told at the beginning of a chunk, the outermost.
+pub(super) const OPEN: usize = 16;
+/// A thread that gets no chunk asks again after so many records.
+const PATIENCE: u32 = 64;
+
+/// 0 while nothing is recorded; another number each time it begins.
+static ACTIVE: AtomicU32 = AtomicU32::new(0);
+static POOL: OnceLock<Pool> = OnceLock::new();
+/// Threads that have recorded something.
+static THREADS: AtomicU32 = AtomicU32::new(0);
+
+struct Local {
+    epoch: Cell<u32>,
+    /// The next free slot.
+    at: Cell<usize>,
+    chunk: Cell<Option<&'static Chunk>>,
+    chunk_number: Cell<u32>,
+    /// Number of this thread; 0 before it has one.
+    thread: Cell<u32>,
+    /// Chunks and parts of chunks so far.
+    pieces: Cell<u32>,
+    /// Slots so far: a reader sees by it what is missing between two pieces.
+    slots: Cell<u32>,
+    /// Records for which there was no chunk, since the last piece.
+    dropped: Cell<u32>,
+    /// Where the piece began.
+    began_at: Cell<usize>,
+    /// The task that is polled, or 0.
+    task: Cell<u32>,
+    /// The spans it is in.
+    depth: Cell<usize>,
+    open: [Cell<u64>; OPEN],
+    /// Records since it was found that there is no chunk.
+    starved: Cell<u32>,
+}
+
+thread_local! {
+    static LOCAL: Local = const {
+        Local {
+            epoch: Cell::new(0),
+            at: Cell::new(SLOTS),
+            chunk: Cell::new(None),
+            chunk_number: Cell::new(0),
+            thread: Cell::new(0),
+            pieces: Cell::new(0),
+            slots: Cell::new(0),
+            dropped: Cell::new(0),
+            began_at: Cell::new(SLOTS),
+            task: Cell::new(0),
+            depth: Cell::new(0),
+            open: [const { Cell::new(0) }; OPEN],
+            starved: Cell::new(0),
+        }
+    };
+    static END: End = const { End };
+}
+
+struct End;
+
+impl Drop for End {
+    fn drop(&mut self) {
+        LOCAL.with(Local::end);
+    }
+}
+
+/// Begins to record to this pool.
+pub(super) fn begin() {
+    static EPOCHS: AtomicU32 = AtomicU32::new(0);
+    let epoch = EPOCHS.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1);
+    ACTIVE.store(epoch, Ordering::Release);
+}
+
+/// From now on nothing is recorded.
+pub(super) fn end() {
+    ACTIVE.store(0, Ordering::Release);
+}
+
+/// Whether it is recorded.
+#[inline]
+pub(super) fn is_active() -> bool {
+    ACTIVE.load(Ordering::Relaxed) != 0
+}
+
+/// The pool of the process, made so large if there is none.
+pub(super) fn pool_of(max_bytes: u64, age_ticks: u64) -> std::io::Result<&'static Pool> {
+    if POOL.get().is_none() {
+        let new = Pool::new(max_bytes, age_ticks)?;
+        if POOL.set(new).is_ok() {
+            fork::guard(&Locks);
+        }
+    }
+    let pool = POOL.get().ok_or_else(|| std::io::Error::other("the pool was not made"))?;
+    pool.set(max_bytes, age_ticks);
+    Ok(pool)
+}
+
+struct Locks;
+
+impl ForkSafe for Locks {
+    fn before_fork(&self) {
+        Callsites::of_process().acquire();
+        if let Some(pool) = POOL.get() {
+            pool.acquire();
+        }
+    }
+
+    fn after_fork(&self) {
+        if let Some(pool) = POOL.get() {
+            pool.release();
+        }
+        Callsites::of_process().release();
+    }
+}
+
+/// A span is entered.
+#[inline]
+pub(super) fn enter(id: u64) {
+    with_active(|local, epoch| {
+        local.put(epoch, Kind::Enter, id, 0, 0, None);
+        local.push(id);
+    });
+}
+
+/// A span is left.
+#[inline]
+pub(super) fn exit(id: u64) {
+    with_active(|local, epoch| {
+        local.put(epoch, Kind::Exit, id, 0, 0, None);
+        local.pop(id);
+    });
+}
+
+/// Something about a span, with fields where there are any.
+pub(super) fn span(kind: Kind, id: u64, callsite: u32, fields: Option<&Buffer>) {
+    with_active(|local, epoch| local.put(epoch, kind, id, callsite, 0, fields));
+}
+
+/// Something that is told.
+pub(super) fn event(callsite: u32, fields: Option<&Buffer>) {
+    with_active(|local, epoch| local.put(epoch, Kind::Event, local.innermost(), callsite, 0, fields));
+}
+
+/// A number at this moment.
+pub(super) fn counter(which: u32, value: u64) {
+    with_active(|local, epoch| local.put(epoch, Kind::Counter, value, 0, which, None));
+}
+
+/// A task is polled on this thread from now on. Gives the task that was polled around it, for [`poll_end`].
+#[inline]
+pub(super) fn poll_begin(task: u32) -> u32 {
+    let mut outer = 0;
+    with_active(|local, epoch| {
+        outer = local.task.get();
+        local.put(epoch, Kind::PollBegin, u64::from(task), 0, 0, None);
+        local.task.set(task);
+    });
+    outer
+}
+
+/// The poll is over; `outer` is what its beginning gave.
+#[inline]
+pub(super) fn poll_end(task: u32, outer: u32) {
+    with_active(|local, epoch| {
+        local.put(epoch, Kind::PollEnd, u64::from(task), 0, 0, None);
+        local.task.set(outer);
+    });
+}
+
+#[inline]
+fn with_active(f: impl FnOnce(&Local, u32)) {
+    let epoch = ACTIVE.load(Ordering::Relaxed);
+    if epoch != 0 {
+        LOCAL.with(|local| f(local, epoch));
+    }
+}
+
+impl Local {
+    #[inline]
+    fn put(&self, epoch: u32, kind: Kind, id: u64, callsite: u32, aux: u32, fields: Option<&Buffer>) {
+        let text_bytes = fields.map_or(0, Buffer::len);
+        let needs = 1 + usize::from(text_bytes).div_ceil(32);
+        let ready = self.epoch.get() == epoch && self.at.get() + needs <= SLOTS;
+        if !ready && !self.refill(epoch) {
+            return;
+        }
+        // The clock is read after the chunk is there: its head must not be younger.
+        self.write(kind, id, callsite, aux, text_bytes, fields);
+    }
+
+    #[inline]
+    fn write(&self, kind: Kind, id: u64, callsite: u32, aux: u32, text_bytes: u16, fields: Option<&Buffer>) {
+        let Some(chunk) = self.chunk.get() else { return };
+        let task = self.task.get();
+        let head = Head { ticks: ticks::now(), id, callsite, kind, text_bytes, task, aux };
+        let next = match fields {
+            None => chunk::write(chunk, self.at.get(), head.words(), &[]),
+            Some(fields) => {
+                let (words, count) = fields.words();
+                chunk::write(chunk, self.at.get(), head.words(), words.get(..count).unwrap_or_default())
+            }
+        };
+        self.at.set(next);
+    }
+
+    #[inline]
+    fn push(&self, id: u64) {
+        let depth = self.depth.get();
+        if let Some(place) = self.open.get(depth) {
+            place.set(id);
+        }
+        self.depth.set(depth + 1);
+    }
+
+    #[inline]
+    fn pop(&self, id: u64) {
+        let Some(above) = self.depth.get().checked_sub(1) else { return };
+        match self.open.get(above) {
+            Some(place) if place.get() != id => self.pop_below(above, id),
+            _ => self.depth.set(above),
+        }
+    }
+
+    /// Spans may be left in any order.
+    #[cold]
+    fn pop_below(&self, above: usize, id: u64) {
+        let open = self.open.get(..=above).unwrap_or_default();
+        let Some(at) = open.iter().rposition(|place| place.get() == id) else { return };
+        for (lower, upper) in open.iter().skip(at).zip(open.iter().skip(at + 1)) {
+            lower.set(upper.get());
+        }
+        self.depth.set(above);
+    }
+
+    fn innermost(&self) -> u64 {
+        let depth = self.depth.get().min(OPEN);
+        depth.checked_sub(1).and_then(|at| self.open.get(at)).map_or(0, Cell::get)
+    }
+
+    /// Takes the next chunk and writes where this thread stands. False when there is none.
+    #[cold]
+    #[inline(never)]
+    fn refill(&self, epoch: u32) -> bool {
+        let Some(pool) = POOL.get() else { return false };
+        self.let_go(pool);
+        if self.epoch.replace(epoch) != epoch {
+            // What happened while nothing was recorded is not known.
+            self.depth.set(0);
+            self.task.set(0);
+            self.starved.set(0);
+        }
+        let starved = self.starved.get();
+        let alive = END.try_with(|_| ()).is_ok();
+        let held = if alive && starved.is_multiple_of(PATIENCE) { pool.take(ticks::now()) } else { None };
+        let Some(held) = held else {
+            self.starved.set(starved.wrapping_add(1));
+            self.dropped.set(self.dropped.get().saturating_add(1));
+            pool.tally.without_chunk.fetch_add(1, Ordering::Relaxed);
+            return false;
+        };
+        self.starved.set(0);
+        self.chunk.set(Some(held.chunk));
+        self.chunk_number.set(held.number);
+        self.at.set(held.at);
+        self.began_at.set(held.at);
+        self.write_head();
+        true
+    }
+
+    /// Name, open spans, poll.
+    fn write_head(&self) {
+        if self.thread.get() == 0 {
+            self.thread.set(THREADS.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1));
+        }
+        let piece = self.pieces.get();
+        self.pieces.set(piece.wrapping_add(1));
+        let mut name = Buffer::new();
+        match std::thread::current().name() {
+            Some(of_std) => name.put_text(of_std),
+            None => {
+                let of_kernel = thread::kernel_name();
+                let of_kernel = of_kernel.split(|b| *b == 0).next().unwrap_or_default();
+                name.put_text(&String::from_utf8_lossy(of_kernel));
+            }
+        }
+        let id = u64::from(thread::id()) << 32 | u64::from(self.thread.get());
+        let task = self.task.replace(self.dropped.take());
+        self.write(Kind::Thread, id, self.slots.get(), piece, name.len(), Some(&name));
+        self.task.set(task);
+        for span in self.open.iter().take(self.depth.get()) {
+            self.write(Kind::Open, span.get(), 0, 0, 0, None);
+        }
+        if let task @ 1.. = self.task.get() {
+            self.write(Kind::PollBegin, u64::from(task), 0, 0, 0, None);
+        }
+    }
+
+    fn let_go(&self, pool: &Pool) {
+        if self.chunk.take().is_some() {
+            let at = self.at.replace(SLOTS);
+            let written = at.saturating_sub(self.began_at.get()) as u32;
+            self.slots.set(self.slots.get().wrapping_add(written));
+            pool.give_back(self.chunk_number.get(), at, ticks::now());
+        }
+    }
+
+    fn end(&self) {
+        let Some(pool) = POOL.get() else { return };
+        if self.at.get() < SLOTS {
+            self.write(Kind::ThreadEnd, 0, 0, 0, 0, None);
+        }
+        self.let_go(pool);
+    }
+}
