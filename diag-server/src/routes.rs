@@ -51,6 +51,8 @@ fn build_with<S: Clone + Send + Sync + 'static>(
     add(endpoints::PPROF_BLOCK, get(pprof::block));
     add(endpoints::PPROF_CMDLINE, get(pprof::cmdline));
     add(endpoints::PPROF_SYMBOL, get(pprof::symbol_count).merge(post(pprof::symbol)));
+    #[cfg(feature = "recorder")]
+    add(endpoints::PPROF_TRACE, get(pprof::trace));
     for absent in pprof::ABSENT {
         add(absent.path, get(move || pprof::absent(absent)));
     }

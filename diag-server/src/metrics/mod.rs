@@ -185,6 +185,10 @@ fn write_diag(m: &mut Metrics, status: &Status) {
     }
     write_sync(m, &status.sync);
     write_tasks(m, &status.tasks);
+    #[cfg(feature = "recorder")]
+    if let Some(recorder) = &status.recorder {
+        write_recorder(m, recorder);
+    }
     let Some(heap) = &status.heap else { return };
     m.gauge(
         "diag_heap_sampling_active",
@@ -251,6 +255,20 @@ fn write_tasks(m: &mut Metrics, tasks: &TaskStats) {
         "diag_tasks_memory_bytes",
         "Memory of the records of tasks, their sites and censuses.",
         Some(tasks.memory_bytes as f64),
+    );
+}
+
+#[cfg(feature = "recorder")]
+fn write_recorder(m: &mut Metrics, recorder: &diag::recorder::RecorderStats) {
+    let active = f64::from(u8::from(recorder.active));
+    m.gauge("diag_recorder_active", "Whether the flight recorder records.", Some(active));
+    m.gauge("diag_recorder_memory_bytes", "Memory of its rings.", Some(recorder.memory_bytes as f64));
+    m.counter("diag_recorder_traces_total", "Traces taken.", Some(recorder.traces_total as f64));
+    m.labelled_counter(
+        "diag_recorder_losses_total",
+        "What the flight recorder overwrote or dropped, by kind.",
+        "what",
+        recorder.losses.iter().map(|(what, count)| (what.as_str(), *count as f64)),
     );
 }
 

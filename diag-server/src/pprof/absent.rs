@@ -17,9 +17,11 @@ pub(crate) const ABSENT: &[Absent] = &[
         path: "/debug/pprof/threadcreate",
         text: "there is no profile of thread creation; /debug/diag/api/v1/memory tells the number of threads",
     },
+    #[cfg(not(feature = "recorder"))]
     Absent {
-        path: "/debug/pprof/trace",
-        text: "there are no execution traces, which are Go's own format; /debug/pprof/ lists what there is",
+        path: diag::endpoints::PPROF_TRACE,
+        text: "diag-server was built without its feature `recorder`; switch it on, and add diag::recorder::RecorderLayer to the \
+               service's tracing subscriber",
     },
 ];
 

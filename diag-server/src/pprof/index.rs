@@ -31,6 +31,14 @@ pub(crate) async fn index() -> Response {
             "profile, as text",
             "CPU time of 5 seconds, largest first.",
         ),
+        #[cfg(feature = "recorder")]
+        (
+            endpoints::PPROF_TRACE,
+            "?seconds=5",
+            "trace",
+            "Spans, events and polls of tasks from now on, for one second or seconds=N; for ui.perfetto.dev. past=all, past=N: \
+             what the flight recorder holds. format=folded, format=pprof: where the time of spans goes. One at a time.",
+        ),
         (
             endpoints::PPROF_MUTEX,
             "",

@@ -8,6 +8,8 @@ mod listing;
 mod profile;
 mod symbol;
 mod tasks;
+#[cfg(feature = "recorder")]
+mod trace;
 
 pub(crate) use absent::{ABSENT, absent};
 pub(crate) use contention::{block, mutex};
@@ -16,6 +18,8 @@ pub(crate) use index::index;
 pub(crate) use profile::profile;
 pub(crate) use symbol::{symbol, symbol_count};
 pub(crate) use tasks::{taskleak, tasks};
+#[cfg(feature = "recorder")]
+pub(crate) use trace::trace;
 
 use axum::response::Response;
 

@@ -19,6 +19,8 @@ const PARAMETERS: &[(&str, &[&str])] = &[
     ("/debug/pprof/profile", &["hz", "mode", "symbolize", "debug"]),
     ("/debug/pprof/mutex", &["seconds", "symbolize", "debug"]),
     ("/debug/pprof/block", &["seconds", "symbolize", "debug"]),
+    // As with Go: what is no positive number of seconds is 1.
+    ("/debug/pprof/trace", &["past", "format"]),
     ("/debug/diag/api/v1/triage", &["seconds", "format"]),
     ("/debug/diag/api/v1/history", &["since"]),
     ("/debug/diag/api/v1/view", &["of", "base", "order", "runtime", "frames", "format"]),
@@ -78,6 +80,9 @@ pub(super) fn every_parameter(addr: SocketAddr) {
         ("/debug/pprof/block", "seconds=1&debug=1"),
         ("/debug/pprof/profile", "seconds=3601"),
         ("/debug/pprof/profile", "seconds=1&hz=0"),
+        ("/debug/pprof/trace", "seconds=301"),
+        ("/debug/pprof/trace", "past=0"),
+        ("/debug/pprof/trace", "past=1&seconds=1"),
     ] {
         refused(addr, "GET", &format!("{path}?{parameters}"));
     }

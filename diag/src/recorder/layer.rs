@@ -114,12 +114,16 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RecorderLayer {
 
     #[inline]
     fn on_enter(&self, id: &Id, _: Context<'_, S>) {
-        local::enter(id.into_u64());
+        if local::is_active() {
+            local::enter(id.into_u64());
+        }
     }
 
     #[inline]
     fn on_exit(&self, id: &Id, _: Context<'_, S>) {
-        local::exit(id.into_u64());
+        if local::is_active() {
+            local::exit(id.into_u64());
+        }
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {

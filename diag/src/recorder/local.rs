@@ -134,8 +134,10 @@ impl ForkSafe for Locks {
     }
 }
 
+// These are calls on purpose: layers are generic, and what is inlined into another crate reaches thread-locals by a pointer
+// to a function.
+
 /// A span is entered.
-#[inline]
 pub(super) fn enter(id: u64) {
     with_active(|local, epoch| {
         local.put(epoch, Kind::Enter, id, 0, 0, None);
@@ -144,7 +146,6 @@ pub(super) fn enter(id: u64) {
 }
 
 /// A span is left.
-#[inline]
 pub(super) fn exit(id: u64) {
     with_active(|local, epoch| {
         local.put(epoch, Kind::Exit, id, 0, 0, None);
