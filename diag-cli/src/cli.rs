@@ -63,6 +63,8 @@ pub enum Command {
     Flamegraph(commands::flamegraph::FlamegraphArgs),
     /// One offline HTML file about captures, to send to a colleague
     Report(commands::report::ReportArgs),
+    /// What happened in the last seconds, or happens from now on: spans, events and polls, from the flight recorder
+    Trace(commands::trace::TraceArgs),
     /// Write a profile in the format of another viewer
     Convert(commands::convert::ConvertArgs),
     /// Why does memory grow, or exceed the heap: RSS or cgroup against the allocator's books

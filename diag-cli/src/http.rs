@@ -266,6 +266,7 @@ fn status_advice(status: u16, retry_after: Option<Duration>, has_token: bool) ->
         404 | 405 => "nothing is served there: is diag_server's router merged, and is this its port? \
                       A full URL is used as it is"
             .into(),
+        501 => "it was built or set up without that, and says what it needs".into(),
         429 | 503 => match retry_after {
             Some(t) => format!("it is busy: try again in {} s", t.as_secs()),
             None => "it is busy: try again shortly".into(),

@@ -63,6 +63,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Flamegraph(args) => commands::flamegraph::run(global, args),
         Command::Report(args) => commands::report::run(global, args),
         Command::Convert(args) => commands::convert::run(global, args),
+        Command::Trace(args) => commands::trace::run(global, args),
         Command::Triage(args) => commands::triage::run(global, args),
         Command::Tasks(args) => commands::tasks::run(global, args),
         Command::Watch(args) => commands::watch::run(global, args),

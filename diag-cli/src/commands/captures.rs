@@ -104,8 +104,8 @@ pub fn run(args: &CapturesArgs) -> Result<ExitCode> {
 fn moments(files: Vec<Capture>) -> Vec<Moment> {
     let mut moments: Vec<Moment> = Vec::new();
     for file in files {
-        let known =
-            ["heap", "sites", "cpu", "tasks", "memory", "leaks", "event"].contains(&file.kind.as_str());
+        let known = ["heap", "sites", "cpu", "tasks", "memory", "leaks", "trace", "event"]
+            .contains(&file.kind.as_str());
         if !known || (file.process.is_none() && !file.path.to_string_lossy().ends_with(".pb.gz")) {
             continue;
         }

@@ -15,6 +15,7 @@ pub mod peek;
 pub mod report;
 pub mod tasks;
 pub mod top;
+pub mod trace;
 pub mod tree;
 pub mod triage;
 pub mod watch;
