@@ -134,6 +134,31 @@ fn child() {
             until("the event's end", || event(&dir, "panics")["files"] != event(&dir, "panics")["problems"]);
             drop(checkout);
         }
+        #[cfg(feature = "tasks")]
+        "slow_poll" => {
+            #[cfg(feature = "recorder")]
+            let _subscriber = {
+                use tracing_subscriber::layer::SubscriberExt as _;
+                let layer = diag::recorder::Recorder::builder().build().unwrap();
+                tracing::subscriber::set_default(tracing_subscriber::registry().with(layer))
+            };
+            let slow =
+                Rule::new("slow", When::SlowPoll(Duration::from_millis(50))).does([Do::Tasks, Do::Trace]);
+            let many = Rule::new("many", When::Tasks(3)).does([Do::Tasks]);
+            let diag = diag::Diag::builder().rules([slow, many]).start().unwrap();
+            let mut quick = Box::pin(diag::tasks::track(async {}));
+            let mut draws =
+                Box::pin(diag::tasks::track(async { std::thread::sleep(Duration::from_millis(120)) }));
+            let waits: Vec<_> = (0..3).map(|_| diag::tasks::track(std::future::pending::<()>())).collect();
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(quick.as_mut().poll(&mut context).is_ready());
+            assert!(draws.as_mut().poll(&mut context).is_ready());
+            until("both rules", || fired(&diag, "slow") == 1 && fired(&diag, "many") == 1);
+            until("the end of the events", || {
+                ["slow", "many"].iter().all(|rule| !event(&dir, rule)["files"].as_array().unwrap().is_empty())
+            });
+            drop(waits);
+        }
         "aborts" => {
             let rules = [Rule::new("failed", When::AllocFailed).does([Do::Heap])];
             let _diag = diag::Diag::builder().rules(rules).start().unwrap();
@@ -247,6 +272,28 @@ fn what_happened_before_a_panic_is_written() {
     };
     assert_eq!((&of("X")["name"], &of("X")["args"]["order"]), (&"checkout".into(), &7.into()));
     assert_eq!(of("i")["name"], "no more stock");
+}
+
+#[cfg(feature = "tasks")]
+#[test]
+fn slow_polls_and_many_tasks_are_captured() {
+    let dir = tempfile::tempdir().unwrap();
+    in_child("slow_poll", dir.path(), &[]);
+    let why = event(dir.path(), "slow")["why"].as_str().unwrap().to_owned();
+    assert!(why.starts_with("one poll of triggers::child at diag/tests/triggers.rs:"), "{why}");
+    assert!(event(dir.path(), "many")["why"].as_str().unwrap().ends_with("tasks are alive, at least 3"));
+    let name = files(dir.path(), "tasks-").into_iter().find(|n| n.ends_with("-slow.json")).unwrap();
+    let tasks: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(dir.path().join(name)).unwrap()).unwrap();
+    assert_eq!(
+        (&tasks["schema"], &tasks["sites"][0]["verdict"]),
+        (&"diag.tasks/1".into(), &"blocking".into())
+    );
+    if cfg!(feature = "recorder") {
+        let trace = files(dir.path(), "trace-").pop().unwrap();
+        let trace = std::fs::read_to_string(dir.path().join(trace)).unwrap();
+        assert!(trace.contains("poll"), "polls are in the trace: {trace}");
+    }
 }
 
 #[test]

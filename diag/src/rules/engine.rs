@@ -43,7 +43,14 @@ pub(crate) enum Event {
     Told(String),
     Signal(i32),
     Panic(String),
-    AllocFailed { bytes: u64 },
+    AllocFailed {
+        bytes: u64,
+    },
+    /// The slowest poll since the last look.
+    SlowPoll {
+        ns: u64,
+        what: String,
+    },
 }
 
 /// What must be read for the rules.
@@ -157,7 +164,7 @@ impl Engine {
                 When::Rss(_) | When::Growth { .. } => needs.rss = true,
                 When::Stall(..) => needs.stall = true,
                 When::Tasks(_) | When::TaskGrowth { .. } => needs.tasks = true,
-                When::Signal(_) | When::Panic | When::AllocFailed | When::Told(_) => {}
+                When::Signal(_) | When::Panic | When::AllocFailed | When::Told(_) | When::SlowPoll(_) => {}
             }
         }
         needs
@@ -218,7 +225,7 @@ impl Watched {
             }
             When::Stall(Stall::Some, percent) => (Some(*percent), observed.stall_some_percent),
             When::Stall(Stall::Full, percent) => (Some(*percent), observed.stall_full_percent),
-            When::Signal(_) | When::Panic | When::AllocFailed | When::Told(_) => {
+            When::Signal(_) | When::Panic | When::AllocFailed | When::Told(_) | When::SlowPoll(_) => {
                 return observed.events.iter().filter_map(|e| matches(&self.rule.when, e)).collect();
             }
         };
@@ -334,6 +341,9 @@ fn matches(when: &When, event: &Event) -> Option<String> {
         (When::Told(name), Event::Told(told)) if name == told => Some(format!("the service told of {told}")),
         (When::Signal(number), Event::Signal(came)) if number == came => Some(format!("signal {came} came")),
         (When::Panic, Event::Panic(what)) => Some(what.clone()),
+        (When::SlowPoll(from), Event::SlowPoll { ns, what }) if u128::from(*ns) >= from.as_nanos() => {
+            Some(format!("one poll of {what} took {:.0} ms", *ns as f64 / 1e6))
+        }
         (When::AllocFailed, Event::AllocFailed { bytes }) => {
             Some(format!("an allocation of {bytes} bytes failed"))
         }

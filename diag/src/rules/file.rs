@@ -45,6 +45,7 @@ struct WhenTable {
     over: Option<String>,
     tasks: Option<u64>,
     task_growth: Option<u64>,
+    slow_poll: Option<String>,
     stall_some: Option<String>,
     stall_full: Option<String>,
     signal: Option<String>,
@@ -148,6 +149,9 @@ fn when(table: &WhenTable) -> Result<When, String> {
     if let Some(per_minute) = table.task_growth {
         let over = table.over.as_deref().ok_or("task_growth needs a time beside it: over = \"10m\"")?;
         found.push(When::TaskGrowth { per_minute: per_minute.max(1), over: duration("over", over)? });
+    }
+    if let Some(text) = &table.slow_poll {
+        found.push(When::SlowPoll(duration("slow_poll", text)?));
     }
     for (name, who, text) in
         [("stall_some", Stall::Some, &table.stall_some), ("stall_full", Stall::Full, &table.stall_full)]

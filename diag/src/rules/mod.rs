@@ -26,7 +26,7 @@
 //! [[rule]]
 //! name = "near_limit"
 //! when = { limit = "90%" }            # or rss = "2GiB", growth = "200MiB" with over = "10m", stall_some = "20%", stall_full = "5%",
-//!                                     # tasks = 100000, task_growth = 600 with over = "10m",
+//!                                     # tasks = 100000, task_growth = 600 with over = "10m", slow_poll = "200ms",
 //!                                     # signal = "SIGUSR2", panic = true, alloc_failed = true, told = "slow_checkout"
 //! do = ["heap", "memory", "purge", "leaks", "tasks", "trace", { cpu = "10s" }, { webhook = "http://127.0.0.1:9000/diag" }]
 //! debounce = "5m"

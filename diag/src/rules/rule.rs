@@ -58,6 +58,8 @@ pub enum When {
         /// Over so long.
         over: Duration,
     },
+    /// One poll of a tracked task took so long: it blocked a thread of the runtime. Looked for once a second.
+    SlowPoll(Duration),
     /// Tasks waited for memory for so much of the last 10 s: the kernel's pressure stall information (`avg10`), of the process's v2
     /// cgroup or else of the machine.
     Stall(Stall, f64),

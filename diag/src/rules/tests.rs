@@ -118,6 +118,13 @@ fn tasks_fire_by_number_and_by_growth() {
         let due: usize = (0..900).map(|s| engine.step(&alive(s, 500 + s * a_minute / 60)).len()).sum();
         assert_eq!(due, fires, "{a_minute} a minute");
     }
+    let mut engine = Engine::new(vec![Rule::new("slow", When::SlowPoll(Duration::from_millis(100)))]);
+    let slow = |ns| Observed {
+        events: vec![Event::SlowPoll { ns, what: "app::draw".into() }],
+        ..Observed::default()
+    };
+    assert_eq!(engine.step(&slow(99_000_000)), []);
+    assert_eq!(engine.step(&slow(150_000_000))[0].why, "one poll of app::draw took 150 ms");
     // Where tasks are not tracked at all the rule says so.
     let mut engine = Engine::new(vec![Rule::new("many", When::Tasks(1_000))]);
     engine.step(&Observed::default());

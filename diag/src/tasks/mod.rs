@@ -24,6 +24,7 @@ mod report;
 mod runtimes;
 pub mod sampled;
 mod sites;
+mod slow;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -42,6 +43,8 @@ pub use hooks::hook;
 pub use record::State;
 pub use report::{SiteReport, Spread, TasksReport, Totals, report};
 pub use sites::Kind;
+#[cfg(feature = "triggers")]
+pub(crate) use slow::{take as take_slow, watch as watch_slow};
 pub use snapshot::{Coverage, SiteReading, Snapshot, TaskReading, snapshot};
 #[cfg(feature = "tokio")]
 pub use tokio::{JoinSet, LocalSet, Named, SpawnTracked, named, spawn, spawn_blocking, spawn_local};

@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Wake, Waker};
 
 use super::sites::Site;
+use super::slow;
 use crate::sys::thread::thread_id;
 use crate::sys::ticks;
 
@@ -132,7 +133,15 @@ impl Record {
         // Before the poll: a wake that comes during it counts.
         self.woken.store(false, Ordering::Relaxed);
         self.changed.store(began << 2 | RUNNING, Ordering::Release);
-        Polling { record: self, began, done: false }
+        #[cfg(feature = "recorder")]
+        let outer = crate::recorder::poll_begin(self.id as u32);
+        Polling {
+            record: self,
+            began,
+            done: false,
+            #[cfg(feature = "recorder")]
+            outer,
+        }
     }
 
     /// [`begin_poll`](Self::begin_poll), where beginning and end are told apart.
@@ -145,7 +154,13 @@ impl Record {
     #[cfg(all(feature = "tokio", tokio_unstable))]
     pub(super) fn hook_ends(&self) {
         let began = self.changed.load(Ordering::Relaxed) >> 2;
-        drop(Polling { record: self, began, done: false });
+        drop(Polling {
+            record: self,
+            began,
+            done: false,
+            #[cfg(feature = "recorder")]
+            outer: 0,
+        });
     }
 
     /// Over, in a way that is not known. tokio (1.54) tells it in the midst of the last poll, and nothing after it.
@@ -205,6 +220,9 @@ pub(super) struct Polling<'a> {
     record: &'a Record,
     began: u64,
     done: bool,
+    /// The task that was polled around this one, for the flight recorder.
+    #[cfg(feature = "recorder")]
+    outer: u32,
 }
 
 impl Polling<'_> {
@@ -223,6 +241,9 @@ impl Drop for Polling<'_> {
         let took = ended.saturating_sub(self.began);
         record.busy.store(record.busy.load(Ordering::Relaxed).saturating_add(took), Ordering::Relaxed);
         raise(&record.longest_poll, took);
+        #[cfg(feature = "recorder")]
+        crate::recorder::poll_end(record.id as u32, self.outer);
+        slow::note(took, record.site);
         record.polls.store(record.polls.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
         let panicked = !self.done && std::thread::panicking();
         if self.done || panicked {

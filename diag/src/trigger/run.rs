@@ -12,7 +12,7 @@ use crate::capture::Captures;
 use crate::config::{Config, Problem};
 use crate::heap::{Heap, HeapError};
 use crate::memory::watch::{Look, Wanted, Watch};
-use crate::rules::{Engine, Event, Firing, Level, Observed, Order, Relief, ReliefState, Rule};
+use crate::rules::{Engine, Event, Firing, Level, Observed, Order, Relief, ReliefState, Rule, When};
 use crate::sys::jemalloc_decay::{self, Lowered};
 use crate::sys::signal::Listening;
 use crate::sys::{alloc_failure, clock, doorbell, jemalloc_stats};
@@ -34,6 +34,16 @@ pub(super) struct Runner {
     captures: bool,
     actor: Actor,
     tidied_ns: u64,
+}
+
+/// The least time of a poll that a rule speaks of.
+#[cfg(feature = "tasks")]
+fn slowest_allowed_ns(rules: &[Rule]) -> Option<u64> {
+    let of_rule = |rule: &Rule| match rule.when {
+        When::SlowPoll(from) => u64::try_from(from.as_nanos()).ok(),
+        _ => None,
+    };
+    rules.iter().filter_map(of_rule).min()
 }
 
 struct Relieving {
@@ -60,6 +70,8 @@ impl Runner {
             purges_total: 0,
         });
         let engine = Engine::new(rules.clone());
+        #[cfg(feature = "tasks")]
+        crate::tasks::watch_slow(slowest_allowed_ns(&rules));
         shared.stats().rules = engine.stats();
         Self {
             last: vec![None; rules.len()],
@@ -131,6 +143,8 @@ impl Runner {
         for listening in &self.signals {
             events.extend((0..listening.take()).map(|_| Event::Signal(listening.signal())));
         }
+        #[cfg(feature = "tasks")]
+        events.extend(crate::tasks::take_slow().map(|(ns, what)| Event::SlowPoll { ns, what }));
         events.extend(alloc_failure::take().map(|bytes| Event::AllocFailed { bytes }));
         self.shared.stats().events_dropped_total = dropped;
         let observed = Observed {
