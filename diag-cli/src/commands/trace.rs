@@ -176,7 +176,7 @@ fn draw(body: &[u8], endpoint: &Endpoint) -> Result<String> {
         ));
     }
     let options = flamegraphs::Options {
-        title: format!("time of spans of {endpoint}"),
+        title: endpoint.to_string(),
         type_index: profile.sample_type_index("span"),
         ..flamegraphs::Options::default()
     };

@@ -52,7 +52,11 @@ impl Ask {
                 ));
             }
             Some("all") => return Ok(Self::Past(None)),
-            Some(_) => return Ok(Self::Past(query.seconds("past")?)),
+            Some(_) => {
+                let wrong =
+                    |_| Failure::bad_request("past must be all, or a whole number of seconds from 1 to 3600");
+                return Ok(Self::Past(query.seconds("past").map_err(wrong)?));
+            }
         }
         // What is no positive number is Go's default, as there.
         let seconds = query.get("seconds").and_then(|v| v.parse::<f64>().ok()).filter(|s| *s > 0.0);

@@ -70,6 +70,23 @@ pub(super) enum Found {
 /// Appends the slots from `from` on, if the chunk is still of this generation; of any other, all slots from the first on.
 /// What was appended counts only with [`Found::Records`].
 pub(super) fn copy(chunk: &Chunk, known: Option<(u64, usize)>, into: &mut Vec<u64>) -> Found {
+    copy_while(chunk, known, into, |_| {})
+}
+
+/// Between which steps of a copy a test does something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Counted,
+    Copied,
+}
+
+#[inline]
+fn copy_while(
+    chunk: &Chunk,
+    known: Option<(u64, usize)>,
+    into: &mut Vec<u64>,
+    mut meanwhile: impl FnMut(Step),
+) -> Found {
     let generation = chunk[GENERATION].load(Ordering::Acquire);
     if generation == 0 {
         return Found::Nothing;
@@ -78,9 +95,11 @@ pub(super) fn copy(chunk: &Chunk, known: Option<(u64, usize)>, into: &mut Vec<u6
         return Found::Overwritten;
     }
     let until = (chunk[COUNT].load(Ordering::Acquire) as usize).min(SLOTS);
+    meanwhile(Step::Counted);
     let from = known.filter(|(of, _)| *of == generation).map_or(FIRST, |(_, from)| from);
     let words = chunk.get(from * SLOT_WORDS..until * SLOT_WORDS).unwrap_or_default();
     into.extend(words.iter().map(|word| word.load(Ordering::Relaxed)));
+    meanwhile(Step::Copied);
     fence(Ordering::Acquire);
     if chunk[GENERATION].load(Ordering::Relaxed) == generation {
         Found::Records { generation, until }
@@ -134,10 +153,38 @@ mod tests {
         assert_eq!(write(&chunk, SLOTS - 1, [1; 4], &[]), SLOTS);
     }
 
+    #[test]
+    fn what_is_overwritten_meanwhile_does_not_count() {
+        let chunk = chunk();
+        clear(&chunk);
+        write(&chunk, FIRST, [1; 4], &[]);
+        for step in [Step::Counted, Step::Copied] {
+            let mut words = Vec::new();
+            let found = copy_while(&chunk, None, &mut words, |now| {
+                if now == step {
+                    clear(&chunk);
+                    write(&chunk, FIRST, [2; 4], &[]);
+                }
+            });
+            assert_eq!(found, Found::Overwritten);
+            // More of the same use does no harm.
+            words.clear();
+            let Found::Records { until, .. } =
+                copy_while(&chunk, None, &mut words, |_| _ = write(&chunk, FIRST + 1, [3; 4], &[]))
+            else {
+                panic!("the chunk is the same")
+            };
+            assert_eq!(words.len(), (until - FIRST) * SLOT_WORDS);
+        }
+        // Taken, and not yet ready.
+        chunk[GENERATION].fetch_add(1, Ordering::Relaxed);
+        assert_eq!(copy(&chunk, None, &mut Vec::new()), Found::Overwritten);
+    }
+
     /// One thread fills and empties a chunk while another copies it: every record that counts is of one piece. Small enough for Miri.
     #[test]
     fn no_copy_is_torn() {
-        let rounds: u64 = if cfg!(miri) { 40 } else { 4_000 };
+        let copies: u64 = if cfg!(miri) { 20 } else { 20_000 };
         let (chunk, done) = (chunk(), AtomicBool::new(false));
         let check = |words: &[u64]| {
             let mut last = 0;
@@ -150,17 +197,16 @@ mod tests {
         std::thread::scope(|s| {
             s.spawn(|| {
                 let mut seed = 0;
-                for _ in 0..rounds {
+                while !done.load(Ordering::Acquire) {
                     clear(&chunk);
                     for at in FIRST..if cfg!(miri) { 8 } else { SLOTS } {
                         seed += 1;
                         write(&chunk, at, [seed, !seed, seed ^ 7, seed << 1], &[]);
                     }
                 }
-                done.store(true, Ordering::Release);
             });
             let (mut words, mut whole) = (Vec::new(), 0u64);
-            while !done.load(Ordering::Acquire) || whole == 0 {
+            while whole < copies {
                 words.clear();
                 if let Found::Records { until, .. } = copy(&chunk, None, &mut words) {
                     assert_eq!(words.len(), (until - FIRST) * SLOT_WORDS);
@@ -168,6 +214,7 @@ mod tests {
                     whole += 1;
                 }
             }
+            done.store(true, Ordering::Release);
         });
     }
 }

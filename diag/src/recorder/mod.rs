@@ -22,8 +22,17 @@
 //!
 //! # What it costs
 //!
-//! See `benches/recorder.rs`. Switched off ([`set_active`]), a load of an atomic. A record is 32 bytes, and 32 more for each 32 bytes of
-//! fields. A dump copies all rings, and draws on the thread that asks.
+//! `benches/recorder.rs`; below, the fastest of 3,000 runs on a busy 2-core VM on which reading the counter alone takes 18 ns (2026-11-29):
+//!
+//! | | registry alone | with the recorder | switched off | tracing-chrome |
+//! |---|---|---|---|---|
+//! | enter and exit | 14 ns | 75 ns, two readings of the counter in it | 18 ns (an empty layer: 16) | 430 ns |
+//! | new, enter, exit, close | 150 ns | 315 ns | 155 ns | 690 ns |
+//! | new and close, two fields | 190 ns | 270 ns | 130 ns | 480 ns |
+//! | event with a field | 11 ns | 80 ns | 13 ns | 420 ns |
+//!
+//! A record is 32 bytes, and 32 more for each 32 bytes of fields: 10 MiB hold 46,000 requests of a span and an event with a field each.
+//! Dumping those takes 72 ms on the thread that asks, their JSON (18 MB) 42 ms more. Memory is taken as it is used, up to the cap, and kept.
 //!
 //! # What is lost
 //!
@@ -35,8 +44,8 @@
 //!   what a thread does while its thread-locals are destroyed.
 //! - A formatter of a field that tells something itself is recorded before what it belongs to.
 //!
-//! Time is the processor's counter ([`crate::sys`]'s `ticks`); where two processors' differ, records of a thread that moved are moved
-//! forward, by nanoseconds.
+//! Time is the processor's counter, or the monotonic clock where the kernel does not trust it. Where the counters of two processors
+//! differ, records of a thread that moved are moved forward, by nanoseconds.
 
 mod callsites;
 mod chrome;
