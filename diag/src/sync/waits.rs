@@ -22,6 +22,10 @@ const MOST_WAITERS: u64 = u16::MAX as u64;
 const STEP_SHIFT: u32 = 4;
 
 /// Lies in each lock. See the module.
+#[cfg_attr(
+    not(feature = "parking_lot"),
+    allow(unreachable_pub, reason = "the types of parking_lot's locks name it")
+)]
 #[derive(Debug, Default)]
 pub struct Waits {
     /// Number of waiters, 16 bits, and the sum, 48 bits. 0: nobody waits.

@@ -1,6 +1,10 @@
 //! Who is told what happens at a lock.
 
 /// Lives in the lock, beside what does the locking. Told only where a lock has to wait, and at each release.
+#[cfg_attr(
+    not(feature = "parking_lot"),
+    allow(unreachable_pub, reason = "the types of parking_lot's locks name it")
+)]
 pub trait Watch: Sync {
     /// Of a lock that nobody has used.
     const NEW: Self;
