@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Something that does not work as asked, though the rest does.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
 pub struct Problem {
-    /// Which part: `config`, `heap`, `capture`, `declared`, `rules`.
+    /// Which part: `config`, `heap`, `capture`, `console`, `declared`, `rules`.
     pub part: String,
     /// What is wrong.
     pub what: String,

@@ -293,6 +293,8 @@ impl Diag {
         problems.extend(triggers.iter().flat_map(|t| t.problems.iter().cloned()));
         let declared = crate::declared::snapshot();
         problems.extend(crate::declared::problems());
+        #[cfg(feature = "console")]
+        problems.extend(crate::console::problems());
         Status {
             schema: "diag.status/1",
             version: env!("CARGO_PKG_VERSION"),

@@ -44,6 +44,7 @@
 //! - `tracing`: `SpanLayer`, which labels live samples with the span, route and fields they were allocated in, and CPU time
 //!   with those it was spent in. With `heap`.
 //! - `recorder`: the flight recorder, a `tracing` layer. With `tracing` and `tasks`.
+//! - `console`: `console::layer`, tokio-console's subscriber with a bound on its memory; for programs built with `tokio_unstable`.
 //! - `tower`: `WorkLayer`, which counts the requests of a tower service (axum, tonic) as work.
 //!
 //! # Variables
@@ -71,6 +72,8 @@ mod capture;
 mod code;
 #[cfg(feature = "heap")]
 mod config;
+#[cfg(feature = "console")]
+pub mod console;
 #[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux")))]
 mod context;
 #[cfg(all(feature = "heap", feature = "memory"))]

@@ -33,6 +33,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Polls go to the flight recorder by two calls.
     ("tasks", &["profile", "sys", "context", "recorder"]),
     ("recorder", &["profile", "sys", "config"]),
+    // Somebody else's collector, bounded.
+    ("console", &["config"]),
     ("memory", &["sys"]),
     // What a heap profile says about the memory: where both models meet.
     ("evidence", &["memory", "profile"]),
