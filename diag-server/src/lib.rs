@@ -37,6 +37,7 @@
 //!   queue before it; then 503 with `Retry-After`. Waiting for `seconds=` ends when the client hangs up, and with it a CPU profile's
 //!   sampling. A minute is the most for one piece of work, 96 MiB for all answers under way.
 //! - CPU profiles are recorded one at a time; others are told when to come back (503 with `Retry-After`).
+//! - So are traces (feature `recorder`, on by default): forward for at most 5 minutes and some 24 MiB beside the rings, 64 MiB of JSON.
 //! - What changes something in the process takes POST, and is refused in read-only mode (`DIAG_READ_ONLY`).
 //! - The listener of [`serve`] has 64 connections, takes 200 new ones and 200 requests a second, and cuts off who is slow to
 //!   ask or to read.

@@ -31,7 +31,10 @@ impl Script {
         let id = (1_000 + self.thread) << 32 | self.thread;
         let (callsite, aux) = (self.slots, self.piece);
         self.piece += 1;
+        // There it is a count of what was dropped.
+        let task = std::mem::take(&mut self.task);
         self.push(at, Kind::Thread, id, callsite, aux, &[u64::from_le_bytes(*b"worker-0")], 8);
+        self.task = task;
     }
 
     #[allow(clippy::too_many_arguments, reason = "all that is in a record")]
