@@ -6,6 +6,9 @@
 //! removed: when a table is full, samples go to the site [`Sites::OVERFLOW`], their number and totals stay right and only
 //! the stack is lost (counted by the caller).
 
+// Only the heap collector sizes its tables beforehand.
+#![cfg_attr(not(feature = "heap"), allow(dead_code))]
+
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
