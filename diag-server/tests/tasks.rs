@@ -1,5 +1,5 @@
 //! The endpoints of tasks, over HTTP and with `go tool pprof`.
-#![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test fails by panicking
 
 use std::future::pending;
 use std::io::{Read as _, Write as _};

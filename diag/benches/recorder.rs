@@ -2,6 +2,7 @@
 //!
 //! Spans made and closed, entered and left, and events, with the registry alone, with the recorder above it, with the recorder
 //! switched off, and with `tracing-chrome` (to nowhere, on its own thread) in its place. Then a dump of full rings.
+#![allow(clippy::expect_used)] // a benchmark that cannot set up has nothing to say
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 use std::hint::black_box;

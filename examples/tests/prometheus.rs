@@ -28,6 +28,7 @@ const NOT_EVERYWHERE: &[&str] = &[
     "diag_memory_pressure_full_seconds_total",
     "diag_memory_pressure_some_seconds_total",
     "diag_rule_last_fired_timestamp_seconds",
+    "diag_rule_last_problems",
     "diag_rule_level_ratio",
     "process_max_fds",
 ];

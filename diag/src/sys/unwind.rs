@@ -492,7 +492,9 @@ impl Position {
     #[inline]
     fn caller(&self, return_address: u64, sp: u64, fp: u64, fp_at: u64) -> Option<Self> {
         let address = FrameAddress::from_return_address(return_address)?;
-        Some(Self { address, registers: Registers { pc: return_address, sp, fp, ..self.registers }, fp_at })
+        let mut registers = self.registers;
+        (registers.pc, registers.sp, registers.fp) = (return_address, sp, fp);
+        Some(Self { address, registers, fp_at })
     }
 
     #[inline]

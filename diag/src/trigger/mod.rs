@@ -5,8 +5,6 @@
 //!
 //! At 98 % of the limit there must be memory for the capture: [`Reserve`] holds touched pages, as many as a capture of the present
 //! tables needs (`Heap::snapshot_bound_bytes`), and gives them back just before. No name is resolved for such a capture.
-//!
-//! Task growth is not among the conditions yet: it belongs into `When` and [`Observed`](crate::rules) when tasks are collected.
 
 mod act;
 mod asked;
