@@ -85,6 +85,7 @@ pub(super) fn tasks(bytes: &[u8]) -> Result<Answer, String> {
         spawned: total("spawned").unwrap_or(0),
         coverage: document.pointer("/coverage/share").and_then(Value::as_f64),
         losses: losses.collect::<Vec<_>>().join(", "),
+        more: document.get("more").and_then(Value::as_u64).unwrap_or(0),
         sites,
     }))
 }
@@ -201,11 +202,11 @@ mod tests {
     #[test]
     fn of_tasks_only_the_sites_are_needed() {
         let Ok(Answer::Tasks(look)) = tasks(
-            br#"{"schema":"diag.tasks/1","coverage":null,"sites":[{"site":"a.rs:1:2","future":"x\u001b[31m","live":3},{"live":null}]}"#,
+            br#"{"schema":"diag.tasks/1","coverage":null,"more":5,"sites":[{"site":"a.rs:1:2","future":"x\u001b[31m","live":3},{"live":null}]}"#,
         ) else {
             panic!("it is valid")
         };
-        assert_eq!((look.live, look.coverage, look.sites.len()), (3, None, 2));
+        assert_eq!((look.live, look.coverage, look.sites.len(), look.more), (3, None, 2, 5));
         assert_eq!(look.sites[0].future, "x·[31m");
         for (wrong, why) in [
             (&b"<html>"[..], "not JSON"),

@@ -219,6 +219,8 @@ pub(super) struct TasksLook {
     pub(super) coverage: Option<f64>,
     /// By the code that spawned them.
     pub(super) sites: Vec<TaskSite>,
+    /// Places that the service did not list.
+    pub(super) more: u64,
     /// What was lost, as a sentence, or empty.
     pub(super) losses: String,
 }

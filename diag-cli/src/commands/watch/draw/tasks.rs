@@ -96,6 +96,9 @@ fn totals(look: &TasksLook) -> String {
     if let Some(share) = look.coverage {
         text.push_str(&format!(", {:.0} % of the runtime's are seen", share * 100.0));
     }
+    if look.more > 0 {
+        text.push_str(&format!(", {} sites are not listed", count(look.more)));
+    }
     if !look.losses.is_empty() {
         text.push_str(&format!(", lost: {}", look.losses));
     }

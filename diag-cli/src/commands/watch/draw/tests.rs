@@ -75,6 +75,7 @@ fn watched() -> State {
                 "nobody is left who could wake it",
             ),
         ],
+        more: 0,
         losses: String::new(),
     };
     hear(&mut state, Ask::Tasks, Answer::Tasks(tasks), at(120_020));
