@@ -198,10 +198,11 @@ impl Diag {
         crate::profile::symbolize::symbolize(profile, &mut *resolver)
     }
 
-    /// The trace with names for the code of its CPU samples. Reads this program's object files, as [`symbolize`](Self::symbolize) does; a
-    /// trace without CPU samples costs nothing.
+    /// The trace with names for the tasks of its polls, and for the code of its CPU samples. For the latter this program's object files are
+    /// read, as by [`symbolize`](Self::symbolize).
     #[cfg(all(feature = "symbols", feature = "recorder"))]
     pub fn symbolize_trace(&self, trace: crate::recorder::Trace) -> crate::recorder::Trace {
+        let trace = crate::tasks::name_polls(trace);
         let addresses = trace.code_addresses();
         if addresses.is_empty() {
             return trace;

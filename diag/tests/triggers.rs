@@ -127,6 +127,12 @@ fn child() {
             };
             let rule = Rule::new("panics", When::Panic).does([Do::Trace]);
             let diag = diag::Diag::builder().service_name("shop").rules([rule]).start().unwrap();
+            #[cfg(feature = "recorder")]
+            {
+                let mut task = std::pin::pin!(diag::tasks::track_named("restocker", async {}));
+                let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+                assert!(std::future::Future::poll(task.as_mut(), &mut context).is_ready());
+            }
             let checkout = tracing::info_span!("checkout", order = 7).entered();
             tracing::warn!("no more stock");
             assert!(std::panic::catch_unwind(|| panic!("sold out")).is_err());
@@ -266,12 +272,17 @@ fn what_happened_before_a_panic_is_written() {
     let trace: serde_json::Value =
         serde_json::from_slice(&std::fs::read(dir.path().join(name)).unwrap()).unwrap();
     assert_eq!(trace["otherData"]["service"], "shop");
-    let of = |phase: &str| {
+    let of = |name: &str| {
         let events = trace["traceEvents"].as_array().unwrap();
-        events.iter().find(|e| e["ph"] == phase).cloned().unwrap_or_else(|| panic!("no {phase}: {trace}"))
+        events.iter().find(|e| e["name"] == name).cloned().unwrap_or_else(|| panic!("no {name}: {trace}"))
     };
-    assert_eq!((&of("X")["name"], &of("X")["args"]["order"]), (&"checkout".into(), &7.into()));
-    assert_eq!(of("i")["name"], "no more stock");
+    assert_eq!((&of("checkout")["ph"], &of("checkout")["args"]["order"]), (&"X".into(), &7.into()));
+    assert_eq!(of("no more stock")["ph"], "i");
+    // Named by where it was spawned, on a track beside the thread's.
+    let poll = of("restocker");
+    assert_eq!((&poll["ph"], &poll["cat"]), (&"X".into(), &"poll".into()));
+    assert!(poll["args"]["@spawned_at"].as_str().unwrap().contains("tests/triggers.rs:"), "{poll}");
+    assert_ne!(poll["tid"], of("checkout")["tid"]);
 }
 
 #[cfg(feature = "tasks")]

@@ -212,8 +212,15 @@ impl Writer<'_> {
         for poll in self.trace.polls.iter().filter(|p| p.end_ns >= from_ns) {
             let length = poll.end_ns.saturating_sub(poll.begin_ns);
             let thread = POLLS.wrapping_add(self.thread(poll.thread));
-            self.event("X", &self.trace.task_name(poll.task), "poll", poll.begin_ns, Some(length), thread);
+            let site = self.trace.task_site(poll);
+            let name = site.map_or_else(|| format!("task {}", poll.task), |(name, _)| name.clone());
+            self.event("X", &name, "poll", poll.begin_ns, Some(length), thread);
             self.raw(",\"args\":{");
+            if let Some((_, at)) = site {
+                self.raw("\"@spawned_at\":");
+                self.string(at);
+                self.raw(",");
+            }
             self.ends(poll.ends);
             let _ = write!(self.json, "\"@task\":{}}}}}", poll.task);
         }

@@ -186,6 +186,8 @@ struct Open {
     id: u64,
     span: u32,
     task: u32,
+    /// Of a poll, number of the task's site plus one.
+    site: u32,
     begin: u64,
     ends: Ends,
 }
@@ -254,7 +256,8 @@ impl<'a> Track<'a> {
                 if !(goes_on && self.polls.last().is_some_and(|p| p.id == head.id)) {
                     let ends = Ends { began_before: goes_on, ..Ends::default() };
                     let begin = if goes_on { self.piece_began } else { at };
-                    self.polls.push(Open { id: head.id, span: 0, task: head.id as u32, begin, ends });
+                    let (task, site) = (head.id as u32, head.aux);
+                    self.polls.push(Open { id: head.id, span: 0, task, site, begin, ends });
                 }
             }
             Kind::PollEnd => self.end_poll(head.id, at, trace),
@@ -272,7 +275,7 @@ impl<'a> Track<'a> {
 
     fn push(&mut self, head: &Head, begin: u64, ends: Ends, spans: &mut Spans, trace: &Trace) {
         let span = spans.position(head.id, head.ticks, &trace.sites);
-        self.open.push(Open { id: head.id, span, task: head.task, begin, ends });
+        self.open.push(Open { id: head.id, span, task: head.task, site: 0, begin, ends });
     }
 
     /// Spans may be left in any order: those above go on in slices of their own.
@@ -370,6 +373,7 @@ impl<'a> Track<'a> {
             end_ns,
             depth: depth as u32,
             task: open.task,
+            site: open.site,
             ends: Ends { began_before, end_unknown, ..open.ends },
         });
     }

@@ -47,8 +47,9 @@ struct Local {
     dropped: Cell<u32>,
     /// Where the piece began.
     began_at: Cell<usize>,
-    /// The task that is polled, or 0.
+    /// The task that is polled, or 0, and where it was spawned.
     task: Cell<u32>,
+    site: Cell<u32>,
     /// The spans it is in.
     depth: Cell<usize>,
     open: [Cell<u64>; OPEN],
@@ -69,6 +70,7 @@ thread_local! {
             dropped: Cell::new(0),
             began_at: Cell::new(SLOTS),
             task: Cell::new(0),
+            site: Cell::new(0),
             depth: Cell::new(0),
             open: [const { Cell::new(0) }; OPEN],
             starved: Cell::new(0),
@@ -168,24 +170,42 @@ pub(super) fn counter(which: u32, value: u64) {
     with_active(|local, epoch| local.put(epoch, Kind::Counter, value, 0, which, None));
 }
 
-/// A task is polled on this thread from now on. Gives the task that was polled around it, for [`poll_end`].
+/// What is polled on a thread: a task and the number of its site plus one, or zeros.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Polled {
+    task: u32,
+    site: u32,
+}
+
+/// A task is polled on this thread from now on. Gives what was polled around it, for [`poll_end`].
 #[inline]
-pub(super) fn poll_begin(task: u32) -> u32 {
-    let mut outer = 0;
+pub(super) fn poll_begin(task: u32, site: u32) -> Polled {
+    if is_active() { poll_begins(task, site) } else { Polled::default() }
+}
+
+fn poll_begins(task: u32, site: u32) -> Polled {
+    let mut outer = Polled::default();
     with_active(|local, epoch| {
-        outer = local.task.get();
-        local.put(epoch, Kind::PollBegin, u64::from(task), 0, 0, None);
-        local.task.set(task);
+        outer = Polled { task: local.task.get(), site: local.site.get() };
+        let site = site.saturating_add(1);
+        local.put(epoch, Kind::PollBegin, u64::from(task), 0, site, None);
+        (local.task.set(task), local.site.set(site));
     });
     outer
 }
 
 /// The poll is over; `outer` is what its beginning gave.
 #[inline]
-pub(super) fn poll_end(task: u32, outer: u32) {
+pub(super) fn poll_end(task: u32, outer: Polled) {
+    if is_active() {
+        poll_ends(task, outer);
+    }
+}
+
+fn poll_ends(task: u32, outer: Polled) {
     with_active(|local, epoch| {
         local.put(epoch, Kind::PollEnd, u64::from(task), 0, 0, None);
-        local.task.set(outer);
+        (local.task.set(outer.task), local.site.set(outer.site));
     });
 }
 
@@ -269,6 +289,7 @@ impl Local {
             // What happened while nothing was recorded is not known.
             self.depth.set(0);
             self.task.set(0);
+            self.site.set(0);
             self.starved.set(0);
         }
         let starved = self.starved.get();
@@ -313,7 +334,7 @@ impl Local {
             self.write(Kind::Open, span.get(), 0, 0, 0, None);
         }
         if let task @ 1.. = self.task.get() {
-            self.write(Kind::PollBegin, u64::from(task), 0, 0, 0, None);
+            self.write(Kind::PollBegin, u64::from(task), 0, self.site.get(), 0, None);
         }
     }
 

@@ -70,6 +70,7 @@ use std::time::Duration;
 
 use crate::sys::ticks::{self, Scale};
 pub use layer::RecorderLayer;
+pub(crate) use local::Polled;
 pub use recording::{MOST_RECORDED_BYTES, Recording};
 pub(crate) use trace::Counter;
 pub use trace::Trace;
@@ -323,18 +324,16 @@ pub fn is_active() -> bool {
     local::is_active()
 }
 
-/// A task is polled on this thread from now on; tasks are numbered from 1. Gives what [`poll_end`] wants. Costs a load while nothing is
-/// recorded.
+/// A task is polled on this thread from now on; tasks are numbered from 1, sites from 0. Gives what [`poll_end`] wants. Costs a load while
+/// nothing is recorded.
 #[inline]
-#[allow(dead_code, reason = "for the task collector")]
-pub(crate) fn poll_begin(task: u32) -> u32 {
-    local::poll_begin(task)
+pub(crate) fn poll_begin(task: u32, site: u32) -> Polled {
+    local::poll_begin(task, site)
 }
 
 /// The poll is over; `outer` is what [`poll_begin`] gave. To be called when the poll panics, too.
 #[inline]
-#[allow(dead_code, reason = "for the task collector")]
-pub(crate) fn poll_end(task: u32, outer: u32) {
+pub(crate) fn poll_end(task: u32, outer: Polled) {
     local::poll_end(task, outer);
 }
 

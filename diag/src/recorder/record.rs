@@ -29,7 +29,7 @@ pub(super) enum Kind {
     Event = 8,
     /// At the beginning of a piece: this span is entered, from the outermost on.
     Open = 9,
-    /// At the beginning of a piece, and when a poll begins.
+    /// At the beginning of a piece, and when a poll begins; the last number is the site's plus one.
     PollBegin = 10,
     PollEnd = 11,
     /// A number that is looked at from time to time; the last number says which.

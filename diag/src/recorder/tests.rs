@@ -185,7 +185,7 @@ fn ids_that_are_given_again_are_other_spans() {
 fn polls_have_tracks_of_their_own() {
     let mut script = Script::of(1, 0);
     script.new_span(0, 1, 1);
-    script.put(10, Kind::PollBegin, 4);
+    script.push(10, Kind::PollBegin, 4, 0, 2, &[], 0);
     script.task = 4;
     script.put(20, Kind::Enter, 1).put(25, Kind::PollBegin, 5);
     script.task = 5;
@@ -194,13 +194,16 @@ fn polls_have_tracks_of_their_own() {
     script.begin(28, 0);
     script.put(28, Kind::Open, 1).put(28, Kind::PollBegin, 4);
     script.put(30, Kind::Exit, 1).put(40, Kind::PollEnd, 4);
-    let trace = draw(&[script], 0, 100).with_task_names(|task| (task == 4).then(|| "fetch".to_owned()));
+    let trace = draw(&[script], 0, 100).with_task_sites(vec![
+        ("other".to_owned(), "src/a.rs:1".to_owned()),
+        ("fetch".to_owned(), "src/a.rs:2".to_owned()),
+    ]);
     let polls: Vec<_> = trace.polls.iter().map(|p| (p.task, p.begin_ns, p.end_ns, p.depth)).collect();
     assert_eq!(polls, [(4, 10, 40, 0), (5, 25, 26, 1)]);
     assert_eq!(trace.slices[0].task, 4);
     let json: Json = serde_json::from_slice(&trace.to_chrome_json()).unwrap();
     let names: Vec<_> = json["traceEvents"].as_array().unwrap().iter().map(|e| e["name"].clone()).collect();
-    assert!(names.contains(&"fetch (task 4)".into()) && names.contains(&"task 5".into()), "{names:?}");
+    assert!(names.contains(&"fetch".into()) && names.contains(&"task 5".into()), "{names:?}");
 }
 
 #[test]

@@ -28,8 +28,8 @@ pub struct Trace {
     /// Names of code addresses, where somebody gave them.
     pub(super) code_names: std::collections::HashMap<u64, String>,
     pub(super) losses: Vec<(&'static str, u64)>,
-    /// Names of tasks, where somebody gave them.
-    pub(super) task_names: std::collections::BTreeMap<u32, String>,
+    /// What tasks are called by site, and where that is, where somebody said so.
+    pub(super) task_sites: Vec<(String, String)>,
 }
 
 /// A thread.
@@ -93,6 +93,8 @@ pub(super) struct Poll {
     pub(super) end_ns: u64,
     pub(super) depth: u32,
     pub(super) task: u32,
+    /// Number of its site plus one, or 0.
+    pub(super) site: u32,
     pub(super) ends: Ends,
 }
 
@@ -155,12 +157,10 @@ impl Trace {
         self
     }
 
-    /// Names the tasks whose polls are in it; those without a name are shown by number.
+    /// Says what tasks are called, and where that is, by the number of their site.
     #[must_use]
-    pub fn with_task_names(mut self, name: impl Fn(u32) -> Option<String>) -> Self {
-        let tasks = self.polls.iter().map(|poll| poll.task).chain(self.slices.iter().map(|s| s.task));
-        let tasks: std::collections::BTreeSet<u32> = tasks.filter(|task| *task > 0).collect();
-        self.task_names = tasks.into_iter().filter_map(|task| Some((task, name(task)?))).collect();
+    pub(crate) fn with_task_sites(mut self, sites: Vec<(String, String)>) -> Self {
+        self.task_sites = sites;
         self
     }
 
@@ -222,11 +222,9 @@ impl Trace {
         self.code_names.get(&address).cloned().unwrap_or_else(|| format!("{address:#x}"))
     }
 
-    pub(super) fn task_name(&self, task: u32) -> String {
-        match self.task_names.get(&task) {
-            Some(name) => format!("{name} (task {task})"),
-            None => format!("task {task}"),
-        }
+    /// What the task of a poll is called, and where it was spawned.
+    pub(super) fn task_site(&self, poll: &Poll) -> Option<&(String, String)> {
+        self.task_sites.get(poll.site.checked_sub(1)? as usize)
     }
 }
 

@@ -65,6 +65,15 @@ pub(crate) fn any() -> bool {
     live::any()
 }
 
+/// The trace with names for the polls in it: the name given or the async function, and where it was spawned.
+#[cfg(feature = "recorder")]
+pub(crate) fn name_polls(trace: crate::recorder::Trace) -> crate::recorder::Trace {
+    let name =
+        |site: &sites::Site| site.name.as_deref().map_or_else(|| names::future(site.future), str::to_owned);
+    let sites = sites::all().into_iter();
+    trace.with_task_sites(sites.map(|s| (name(s), format!("{}:{}", s.at.file(), s.at.line()))).collect())
+}
+
 /// Tasks spawned since the process began, and those of them that are over.
 pub fn totals() -> (u64, u64) {
     sites::totals()

@@ -134,7 +134,7 @@ impl Record {
         self.woken.store(false, Ordering::Relaxed);
         self.changed.store(began << 2 | RUNNING, Ordering::Release);
         #[cfg(feature = "recorder")]
-        let outer = crate::recorder::poll_begin(self.id as u32);
+        let outer = crate::recorder::poll_begin(self.id as u32, self.site.number);
         Polling {
             record: self,
             began,
@@ -159,7 +159,7 @@ impl Record {
             began,
             done: false,
             #[cfg(feature = "recorder")]
-            outer: 0,
+            outer: crate::recorder::Polled::default(),
         });
     }
 
@@ -222,7 +222,7 @@ pub(super) struct Polling<'a> {
     done: bool,
     /// The task that was polled around this one, for the flight recorder.
     #[cfg(feature = "recorder")]
-    outer: u32,
+    outer: crate::recorder::Polled,
 }
 
 impl Polling<'_> {

@@ -166,7 +166,7 @@ impl Actor {
         use crate::recorder::{Recorder, RecorderError};
         let recorder = Recorder::running().ok_or_else(|| io::Error::other(RecorderError::NotInstalled))?;
         let trace = recorder.dump(None).map_err(io::Error::other)?;
-        let trace = trace.with_service_name(&self.config.service_name);
+        let trace = crate::tasks::name_polls(trace).with_service_name(&self.config.service_name);
         captures.put(stamp, "trace", "json", &trace.to_chrome_json_at_most(MOST_TRACE_BYTES))
     }
 

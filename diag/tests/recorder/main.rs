@@ -226,6 +226,42 @@ fn threads_that_end_leave_their_records_and_their_room() {
 }
 
 #[test]
+fn spans_in_a_poll_know_their_task() {
+    let _turn = turn();
+    recorded(1 << 20, |recorder| {
+        use std::future::Future as _;
+        let mut turns = 0;
+        let work = std::future::poll_fn(|context| {
+            info_span!("step").in_scope(|| info!("told"));
+            turns += 1;
+            context.waker().wake_by_ref();
+            if turns == 3 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        });
+        let mut outer = std::pin::pin!(diag::tasks::track(async {
+            diag::tasks::track(work).await;
+        }));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        while outer.as_mut().poll(&mut context).is_pending() {}
+        info_span!("outside").in_scope(|| ());
+        let file = format::parse(&recorder.dump(None).unwrap().to_chrome_json());
+        let polls: Vec<_> = file.of_phase("X").filter(|e| e.name.starts_with("task ")).collect();
+        assert_eq!(polls.len(), 6, "each poll of both");
+        let tasks: std::collections::BTreeSet<u64> =
+            polls.iter().map(|e| e.args["@task"].as_u64().unwrap()).collect();
+        assert_eq!(tasks.len(), 2);
+        let inner = tasks.last().unwrap();
+        for step in file.of_phase("X").filter(|e| e.name == "step") {
+            assert_eq!(step.args["@task"].as_u64(), Some(*inner));
+            let around =
+                polls.iter().filter(|p| p.at_ns <= step.at_ns && step.at_ns <= p.at_ns + p.length_ns);
+            assert_eq!(around.count(), 2, "one clock");
+        }
+        let outside = file.of_phase("X").find(|e| e.name == "outside").unwrap();
+        assert_eq!(outside.args.get("@task"), None);
+    });
+}
+
+#[test]
 fn more_threads_than_chunks_are_counted() {
     let _turn = turn();
     recorded(256 << 10, |recorder| {
