@@ -167,13 +167,19 @@ impl<'a> Log<'a> {
 }
 
 impl Trace {
-    /// Adds a CPU sample to the track of the kernel's thread, which is made if there is none.
+    /// Adds a CPU sample to the track of the kernel's thread, which is made if there is none, and named.
     #[cfg_attr(not(feature = "cpu"), allow(dead_code))]
-    pub(super) fn add_cpu_sample(&mut self, kernel_id: u32, at_ns: u64, frames: Box<[u64]>) {
+    pub(super) fn add_cpu_sample(
+        &mut self,
+        kernel_id: u32,
+        at_ns: u64,
+        frames: Box<[u64]>,
+        name: impl FnOnce() -> String,
+    ) {
         // Of two that had the number the later one: the first is over.
         let known = self.threads.iter().rposition(|thread| thread.id == kernel_id);
         let thread = known.unwrap_or_else(|| {
-            self.threads.push(Thread { id: kernel_id, name: format!("thread {kernel_id}") });
+            self.threads.push(Thread { id: kernel_id, name: name() });
             self.threads.len() - 1
         }) as u32;
         self.samples.push(CpuSample { thread, at_ns, frames });

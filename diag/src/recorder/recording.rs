@@ -123,7 +123,7 @@ impl Recording {
         #[cfg(all(feature = "cpu", target_os = "linux"))]
         for moment in crate::sys::cpu::moments::between(from_ticks, to_ticks) {
             let at_ns = scale.ns(moment.ticks.saturating_sub(from_ticks));
-            trace.add_cpu_sample(moment.thread, at_ns, moment.frames);
+            trace.add_cpu_sample(moment.thread, at_ns, moment.frames, || kernel_name(moment.thread));
         }
         trace.samples.sort_by_key(|sample| (sample.thread, sample.at_ns));
         trace.began_unix_ns = scale.unix_ns(from_ticks);
@@ -153,5 +153,15 @@ fn site(of: &'static tracing_core::Metadata<'static>) -> Site {
         line: of.line().unwrap_or_default(),
         level: of.level().as_str(),
         fields: of.fields().iter().map(|field| field.name()).collect(),
+    }
+}
+
+/// What the kernel calls a thread that has no records; by its number when it is over.
+#[cfg(all(feature = "cpu", target_os = "linux"))]
+fn kernel_name(thread: u32) -> String {
+    let name = std::fs::read_to_string(format!("/proc/self/task/{thread}/comm")).unwrap_or_default();
+    match name.trim_end() {
+        "" => format!("thread {thread}"),
+        name => name.to_owned(),
     }
 }
