@@ -25,7 +25,7 @@
 //! after that, and by itself it has no bound. Here 1,000 tasks ([`ConsoleOptions::max_tasks`]) and 10,000 other things (timers, locks,
 //! channels, the waits for them) are kept at a time, living or ended within the last minute; what begins meanwhile is not shown and is
 //! counted ([`stats`], and a problem in `Diag::status`). The queue of events to the server's thread holds 10,240, beyond which
-//! console-subscriber drops and tells its client. Each poll and each wake of a task takes a few hundred nanoseconds more, that of a
+//! console-subscriber drops and tells its client. Polls and wakes cost more as well (not measured here), those of a
 //! task that is not kept included. `diag::tasks` is the cheap one.
 //!
 //! The client speaks gRPC without any authentication: other addresses than loopback are refused unless

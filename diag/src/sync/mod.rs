@@ -39,7 +39,7 @@
 //! An acquisition that finds the lock free and a release that nobody waits for cost a load and a branch more than the original, on or
 //! off. Lock and unlock, in ns of CPU time, the original's and diag's (2026-11-29, x86-64, best of 40 batches on a busy machine; in
 //! `benches/sync.rs` they stand side by side): std's Mutex 19.1 and 18.7, RwLock read 21.9 and 22.1, write 19.3 and 20.5; parking_lot's Mutex 19.6
-//! and 20.9, read 22.1 and 22.4. Two threads that fight for one Mutex: 420 to 450 each, with and without, on and off. Clocks are read and stacks walked only where somebody waits while a profile is on: two readings, and some 1 µs for each sample; tokio's
+//! and 20.9, read 22.1 and 22.4. Two threads that fight for one Mutex: 370 to 470 each, with and without, on and off. Clocks are read and stacks walked only where somebody waits while a profile is on: two readings, and about what a sample of the heap takes; tokio's
 //! locks walk the stack for each wait while the block profile is on.
 //!
 //! # What is lost

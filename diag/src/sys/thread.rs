@@ -130,8 +130,7 @@ pub(crate) fn forget_id() {
 pub(crate) fn thread_id() -> u32 {
     with_state(|state| match state.id.get() {
         0 => {
-            // SAFETY: gettid takes nothing and cannot fail.
-            let id = unsafe { libc::syscall(libc::SYS_gettid) } as u32;
+            let id = ask_thread_id();
             state.id.set(id);
             id
         }
@@ -139,19 +138,36 @@ pub(crate) fn thread_id() -> u32 {
     })
 }
 
+#[cfg(target_os = "linux")]
+fn ask_thread_id() -> u32 {
+    // SAFETY: gettid takes nothing and cannot fail.
+    unsafe { libc::syscall(libc::SYS_gettid) as u32 }
+}
+
+/// Elsewhere threads are told apart by a number of ours.
+#[cfg(not(target_os = "linux"))]
+fn ask_thread_id() -> u32 {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 #[inline]
+#[cfg(target_os = "linux")]
 pub(crate) fn errno() -> i32 {
     // SAFETY: glibc and musl give a valid pointer for the calling thread, always.
     unsafe { *libc::__errno_location() }
 }
 
 #[inline]
+#[cfg(target_os = "linux")]
 pub(crate) fn set_errno(value: i32) {
     // SAFETY: as above.
     unsafe { *libc::__errno_location() = value };
 }
 
 /// The kernel's name of this thread, padded with zeros. One system call.
+#[cfg(target_os = "linux")]
 pub(crate) fn kernel_name() -> [u8; 16] {
     let mut name = [0u8; 16];
     // SAFETY: PR_GET_NAME writes at most 16 bytes, zero-terminated.
