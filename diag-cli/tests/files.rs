@@ -99,7 +99,7 @@ fn command_lines_that_make_no_sense() {
     fails(&["diff", "base.pb.gz"], &["base.pb.gz"]);
     fails(&["top", "ftp://x/y"], &["ftp"]);
     fails(&["capture", "base.pb.gz"], &["not a live process"]);
-    fails(&["capture", "h:1", "--kind", "tasks"], &["tasks", "heap, cpu and memory"]);
+    fails(&["capture", "h:1", "--kind", "goroutines"], &["goroutines", "heap, cpu, memory, tasks"]);
     fails(&["capture", "h:1", "--every", "fast"], &["fast"]);
     fails(&["capture", "h:1", "--count", "0"], &["0"]);
     fails(&["capture", "h:1", "--count", "2", "--for", "1m"], &["--for"]);

@@ -159,9 +159,10 @@ fn a_task_s_budget_is_used_up_as_with_tokio_s_own() {
             task.await.unwrap();
         });
     });
-    // It yields some 800 times. Once or twice it is given the lock and put off with it, so that the other task does wait.
+    // It yields some 800 times. Now and then it is put off with the lock in hand, so that the other task does wait; seen: 15 on a busy
+    // machine. Were it taken for a wait each time, there would be all 800.
     let contentions = both.block.iter().map(|r| r.contentions).sum::<i64>();
-    assert!(contentions < 10, "{both:#?}");
+    assert!(contentions < 100, "{both:#?}");
 }
 
 async fn writes(lock: Arc<RwLock<u64>>, held: oneshot::Sender<()>) {
