@@ -189,7 +189,8 @@ fn poll_begins(task: u32, site: u32) -> Polled {
         outer = Polled { task: local.task.get(), site: local.site.get() };
         let site = site.saturating_add(1);
         local.put(epoch, Kind::PollBegin, u64::from(task), 0, site, None);
-        (local.task.set(task), local.site.set(site));
+        local.task.set(task);
+        local.site.set(site);
     });
     outer
 }
@@ -205,7 +206,8 @@ pub(super) fn poll_end(task: u32, outer: Polled) {
 fn poll_ends(task: u32, outer: Polled) {
     with_active(|local, epoch| {
         local.put(epoch, Kind::PollEnd, u64::from(task), 0, 0, None);
-        (local.task.set(outer.task), local.site.set(outer.site));
+        local.task.set(outer.task);
+        local.site.set(outer.site);
     });
 }
 

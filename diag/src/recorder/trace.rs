@@ -159,6 +159,7 @@ impl Trace {
 
     /// Says what tasks are called, and where that is, by the number of their site.
     #[must_use]
+    #[cfg(any(test, feature = "symbols", feature = "triggers"))]
     pub(crate) fn with_task_sites(mut self, sites: Vec<(String, String)>) -> Self {
         self.task_sites = sites;
         self

@@ -7,6 +7,7 @@
 )]
 pub trait Watch: Sync {
     /// Of a lock that nobody has used.
+    #[cfg_attr(not(feature = "parking_lot"), allow(dead_code))]
     const NEW: Self;
 
     /// Runs what waits for the lock.

@@ -1,7 +1,6 @@
 //! Async tasks: which are alive, what spawned them, what they do, and which never end.
 //!
-//! `diag::spawn` and its kin ([`spawn`](fn@crate::spawn), [`JoinSet`](crate::JoinSet), [`LocalSet`](crate::LocalSet),
-//! [`spawn_blocking`](crate::spawn_blocking); feature `tokio`) take the place of tokio's, on stable tokio; [`track`] does for any other
+//! `diag::spawn` and its kin ([`spawn`](fn@crate::spawn), [`JoinSet`], [`LocalSet`], [`spawn_blocking`]; feature `tokio`) take the place of tokio's, on stable tokio; [`track`] does for any other
 //! executor. Where the program is built with `--cfg tokio_unstable`, `hook` covers everything that a runtime spawns.
 //!
 //! A poll costs two readings of the clock and some stores to memory that only its own thread writes; a live task 112 bytes of record
@@ -66,7 +65,7 @@ pub(crate) fn any() -> bool {
 }
 
 /// The trace with names for the polls in it: the name given or the async function, and where it was spawned.
-#[cfg(feature = "recorder")]
+#[cfg(all(feature = "recorder", any(feature = "symbols", feature = "triggers")))]
 pub(crate) fn name_polls(trace: crate::recorder::Trace) -> crate::recorder::Trace {
     let name =
         |site: &sites::Site| site.name.as_deref().map_or_else(|| names::future(site.future), str::to_owned);
