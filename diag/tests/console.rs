@@ -44,7 +44,8 @@ fn it_serves_and_keeps_no_more_tasks_than_it_may() {
         drop(held);
     });
     let stats = console::stats().unwrap();
-    assert_eq!((stats.tasks_kept, stats.tasks_not_shown), (10, 110), "{stats:?}");
+    // What `block_on` runs is a task to tokio as well.
+    assert_eq!((stats.tasks_kept, stats.tasks_not_shown), (10, 111), "{stats:?}");
 
     // HTTP/2 speaks there: it answers a preface with its settings.
     let mut stream = std::net::TcpStream::connect(address).unwrap();

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use diag::tasks::{self, Kind, SiteReading, State, TaskCheck, TaskReading, TaskVerdict};
+use diag::tasks::{self, Kind, SiteReading, State, TaskCheck, TaskReading};
 use tokio::sync::oneshot;
 
 /// The live tasks of a name.
@@ -274,7 +274,12 @@ fn a_handle_judges_tasks() {
     std::thread::sleep(Duration::from_millis(1_300));
     let report = diag.tasks();
     let stuck = report.sites.iter().find(|s| s.name.as_deref() == Some("judged")).unwrap();
-    assert_eq!((stuck.verdict, stuck.live, stuck.idle), (TaskVerdict::Stuck, 3, 3), "{}", stuck.reason);
+    assert_eq!(
+        (stuck.verdict, stuck.live, stuck.idle),
+        (tasks::TaskVerdict::Stuck, 3, 3),
+        "{}",
+        stuck.reason
+    );
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["schema"], "diag.tasks/1");
     let (snapshot, leaked) = diag.leaked_tasks();
