@@ -131,23 +131,21 @@ impl LeakWatch {
         // A container doubles once in each octave of the process's age: that takes the whole past to see.
         let past = self.diag.leaks(options)?;
         report.add_suspects(past.suspects.into_iter().filter(|s| s.doublings.is_some()));
-        report.add_tasks(past.tasks);
-        Ok(report)
+        Ok(report.with_tasks(past.tasks))
     }
 }
 
 impl Diag {
     /// Whether this process leaks, from the births and deaths it has kept since it started. Answers at once.
     ///
-    /// Takes a census and names the stacks in question: tens of milliseconds.
+    /// Takes a census and names the stacks in question: tens of milliseconds. Where tasks are tracked, looks at them twice, 50 ms apart.
     ///
     /// # Errors
     /// Without the heap collector, or when it has fallen back to `prof.dump`, which knows no ages.
     pub fn leaks(&self, options: &LeakOptions) -> Result<Report, HeapError> {
-        #[cfg_attr(not(feature = "tasks"), allow(unused_mut))]
-        let mut report = self.leaks_named(options, true)?;
+        let report = self.leaks_named(options, true)?;
         #[cfg(feature = "tasks")]
-        report.add_tasks(self.task_suspects());
+        let report = report.with_tasks(self.task_suspects());
         Ok(report)
     }
 

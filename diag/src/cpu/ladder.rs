@@ -94,9 +94,9 @@ fn best() -> Result<Choice, CpuError> {
 
 #[cfg(target_os = "linux")]
 fn perf() -> Result<(), CpuError> {
-    use crate::sys::cpu::{clock, perf::PerfEvent};
+    use crate::sys::cpu::perf::PerfEvent;
     const LATER_NS: u64 = 3_600_000_000_000;
-    PerfEvent::of_thread(clock::own_thread(), LATER_NS).map(drop).map_err(|e| {
+    PerfEvent::of_thread(crate::sys::thread::thread_id(), LATER_NS).map(drop).map_err(|e| {
         let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
         let paranoid = match paranoid.trim() {
             "" => String::new(),
@@ -111,9 +111,9 @@ fn perf() -> Result<(), CpuError> {
 
 #[cfg(target_os = "linux")]
 fn timers() -> Result<(), CpuError> {
-    use crate::sys::cpu::{clock, timer::Timer};
+    use crate::sys::cpu::timer::Timer;
     const LATER_NS: u64 = 3_600_000_000_000;
-    Timer::of_thread(clock::own_thread(), LATER_NS, LATER_NS).map(drop).map_err(|e| {
+    Timer::of_thread(crate::sys::thread::thread_id(), LATER_NS, LATER_NS).map(drop).map_err(|e| {
         unavailable(
             format!("timer_create is refused ({e})"),
             "raise RLIMIT_SIGPENDING, or allow the system call",

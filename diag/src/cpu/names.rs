@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn the_name_with_a_sample_is_the_right_one() {
         let mut names = Names::default();
-        let me = crate::sys::cpu::clock::own_thread();
+        let me = crate::sys::thread::thread_id();
         names.look(me);
         assert_ne!(names.get(me), "worker");
         names.note(me, b"worker\0\0\0\0\0\0\0\0\0\0");

@@ -78,7 +78,7 @@ impl Threads {
         Self {
             shared,
             period_ns,
-            me: clock::own_thread(),
+            me: crate::sys::thread::thread_id(),
             events_left: if source == Source::PerfCpuClock { events_allowed() } else { 0 },
             tracked: HashMap::new(),
             ended: HashMap::new(),

@@ -44,7 +44,7 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
     let mut looks = Looks {
         code,
         shared,
-        me: clock::own_thread(),
+        me: crate::sys::thread::thread_id(),
         known: HashMap::new(),
         names: Names::default(),
         calls: Calls::new(),

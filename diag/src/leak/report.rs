@@ -101,18 +101,6 @@ pub struct TaskSuspect {
     pub reason: String,
 }
 
-impl TaskSuspect {
-    /// All fields, in their order.
-    #[cfg_attr(not(all(feature = "heap", feature = "tasks")), allow(dead_code))]
-    pub(crate) fn new(
-        (verdict, task, site): (String, String, String),
-        (live, more_per_hour, leak): (u64, Option<f64>, bool),
-        reason: String,
-    ) -> Self {
-        Self { verdict, task, site, live, more_per_hour, leak, reason }
-    }
-}
-
 /// The verdict; serializes as `diag.leaks/1`.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -168,9 +156,9 @@ impl Report {
         self.rank();
     }
 
-    /// Adds tasks that never end; a leak of tasks is a leak.
-    #[cfg_attr(not(all(feature = "heap", feature = "tasks")), allow(dead_code))]
-    pub(crate) fn add_tasks(&mut self, tasks: Vec<TaskSuspect>) {
+    /// With tasks that never end; a leak of tasks is a leak, and while their number grows nothing is called fine.
+    #[must_use]
+    pub fn with_tasks(mut self, tasks: Vec<TaskSuspect>) -> Self {
         if tasks.iter().any(|task| task.leak) {
             self.verdict = Verdict::Leak;
         } else if let growing @ 1.. = tasks.iter().filter(|task| task.more_per_hour.is_some()).count()
@@ -182,6 +170,7 @@ impl Report {
             ));
         }
         self.tasks = tasks;
+        self
     }
 
     /// Leaks first, then by the lower bound of growth.

@@ -444,15 +444,17 @@ fn work_is_counted_into_the_growth() {
 
 #[test]
 fn tasks_that_grow_keep_a_process_from_being_called_fine() {
-    let task = |more: Option<f64>, leak| {
-        let words = ("growing".to_owned(), "app::push".to_owned(), "src/app.rs:1:1".to_owned());
-        TaskSuspect::new(words, (50, more, leak), "they wait".to_owned())
+    let task = |more: Option<f64>, leak| TaskSuspect {
+        verdict: "growing".to_owned(),
+        task: "app::push".to_owned(),
+        site: "src/app.rs:1:1".to_owned(),
+        live: 50,
+        more_per_hour: more,
+        leak,
+        reason: "they wait".to_owned(),
     };
-    let after = |tasks: Vec<TaskSuspect>| {
-        let mut report = Report { verdict: Verdict::NoLeak, ..Report::default() };
-        report.add_tasks(tasks);
-        report
-    };
+    let after =
+        |tasks: Vec<TaskSuspect>| Report { verdict: Verdict::NoLeak, ..Report::default() }.with_tasks(tasks);
     assert_eq!(after(Vec::new()).verdict, Verdict::NoLeak);
     assert_eq!(after(vec![task(None, false)]).verdict, Verdict::NoLeak, "some that stand still are no leak");
     let growing = after(vec![task(Some(60.0), false)]);

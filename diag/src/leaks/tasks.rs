@@ -137,24 +137,22 @@ impl Diag {
         if !tasks::any() {
             return Vec::new();
         }
-        let (before, now) = looks();
-        let growth = self.task_history().map(|history| history.growth(&now)).unwrap_or_default();
-        let judged = tasks::judge(&before, &now, &growth);
-        let never_ends = |verdict| {
+        let never_ends = |site: &tasks::SiteReport| {
             use tasks::TaskVerdict as V;
-            matches!(verdict, V::Stuck | V::Retrying | V::Growing | V::ProbablyStuck)
+            matches!(site.verdict, V::Stuck | V::Retrying | V::Growing | V::ProbablyStuck)
         };
-        let report = tasks::report(&now, &judged);
-        let suspects = report.sites.into_iter().filter(|site| never_ends(site.verdict)).take(MOST_SUSPECTS);
-        suspects
-            .map(|site| {
-                leak::TaskSuspect::new(
-                    (site.verdict.word().to_owned(), site.future, site.site),
-                    (site.live as u64, site.growth_per_hour, site.growth_certain),
-                    site.reason,
-                )
-            })
-            .collect()
+        // Worst first.
+        let sites = self.tasks().sites.into_iter().filter(never_ends).take(MOST_SUSPECTS);
+        let suspect = |site: tasks::SiteReport| leak::TaskSuspect {
+            verdict: site.verdict.word().to_owned(),
+            task: site.future,
+            site: site.site,
+            live: site.live as u64,
+            more_per_hour: site.growth_per_hour,
+            leak: site.growth_certain,
+            reason: site.reason,
+        };
+        sites.map(suspect).collect()
     }
 
     /// The tasks that can never wake again, and those that are probably stuck, with the snapshot they are of. Looks twice, as

@@ -328,7 +328,7 @@ impl Local {
                 name.put_text(&String::from_utf8_lossy(of_kernel));
             }
         }
-        let id = u64::from(thread::id()) << 32 | u64::from(self.thread.get());
+        let id = u64::from(thread::thread_id()) << 32 | u64::from(self.thread.get());
         let task = self.task.replace(self.dropped.take());
         self.write(Kind::Thread, id, self.slots.get(), piece, name.len(), Some(&name));
         self.task.set(task);

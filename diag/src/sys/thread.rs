@@ -174,10 +174,3 @@ pub(crate) fn kernel_name() -> [u8; 16] {
     unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
     name
 }
-
-/// The kernel's number of this thread. One system call.
-#[cfg(feature = "recorder")]
-pub(crate) fn id() -> u32 {
-    // SAFETY: no arguments, never fails.
-    unsafe { libc::syscall(libc::SYS_gettid) as u32 }
-}

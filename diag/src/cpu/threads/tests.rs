@@ -16,7 +16,7 @@ fn waiting() -> (std::sync::mpsc::Sender<()>, std::thread::JoinHandle<u32>) {
     let thread = std::thread::spawn(move || {
         tell.send(()).unwrap();
         _ = end.recv();
-        clock::own_thread()
+        crate::sys::thread::thread_id()
     });
     told.recv().unwrap();
     (stay, thread)
@@ -26,7 +26,7 @@ fn waiting() -> (std::sync::mpsc::Sender<()>, std::thread::JoinHandle<u32>) {
 fn events_of_threads_that_ended_are_free_again() {
     let _alone = crate::cpu::tests::alone();
     let mut threads = threads(10_000);
-    if PerfEvent::of_thread(clock::own_thread(), 1_000_000_000).is_err() {
+    if PerfEvent::of_thread(crate::sys::thread::thread_id(), 1_000_000_000).is_err() {
         return println!("skipped: no perf_event_open here");
     }
     let waiting: Vec<_> = (0..20).map(|_| waiting()).collect();
@@ -47,7 +47,7 @@ fn events_of_threads_that_ended_are_free_again() {
 fn a_thread_that_was_missed_at_first_is_not_charged_with_its_past() {
     let _alone = crate::cpu::tests::alone();
     let mut threads = threads(0);
-    let me = clock::own_thread();
+    let me = crate::sys::thread::thread_id();
     while clock::own_cpu_ns() < 200_000_000 {
         std::hint::black_box(());
     }

@@ -23,13 +23,6 @@ pub(crate) fn process_cpu_ns() -> u64 {
     read(libc::CLOCK_PROCESS_CPUTIME_ID).unwrap_or(0)
 }
 
-/// The kernel's number of the calling thread.
-#[inline]
-pub(crate) fn own_thread() -> u32 {
-    // SAFETY: no argument, always succeeds.
-    unsafe { libc::syscall(libc::SYS_gettid) as u32 }
-}
-
 fn read(clock: libc::clockid_t) -> io::Result<u64> {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a live timespec; an unknown clock is an error.
@@ -42,10 +35,11 @@ fn read(clock: libc::clockid_t) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::thread::thread_id;
 
     #[test]
     fn clocks_count_the_work_of_their_thread() {
-        let me = own_thread();
+        let me = thread_id();
         let before = (own_cpu_ns(), thread_cpu_ns(me).unwrap(), process_cpu_ns());
         while own_cpu_ns() < before.0 + 5_000_000 {
             std::hint::black_box(());
@@ -53,7 +47,7 @@ mod tests {
         // All from before the first reading, which is the earliest.
         assert!(before.1 >= before.0 && thread_cpu_ns(me).unwrap() >= before.0 + 5_000_000);
         assert!(before.2 >= before.0 && process_cpu_ns() >= before.0 + 5_000_000);
-        let gone = std::thread::spawn(own_thread).join().unwrap();
+        let gone = std::thread::spawn(thread_id).join().unwrap();
         // The kernel may take a moment to bury it.
         let buried = (0..100).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(1));
