@@ -7,6 +7,7 @@
 
 mod common;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -95,6 +96,34 @@ impl Cgroup {
         Ok(())
     }
 
+    /// What can be seen of a process that should have been killed by now.
+    fn scene(&self, pid: u32, captures: &Path) -> String {
+        let mut seen = String::new();
+        let files = [
+            "memory.usage_in_bytes",
+            "memory.current",
+            "memory.failcnt",
+            "memory.oom_control",
+            "memory.stat",
+        ];
+        let of_cgroup = files.map(|f| self.dir.join(f));
+        let proc = PathBuf::from(format!("/proc/{pid}"));
+        let of_process = ["status", "io"].map(|f| proc.join(f));
+        for file in of_cgroup.iter().chain(&of_process) {
+            if let Ok(text) = fs::read_to_string(file) {
+                let _ = writeln!(seen, "{}\n{text}", file.display());
+            }
+        }
+        for thread in fs::read_dir(proc.join("task")).into_iter().flatten().flatten() {
+            let read = |f: &str| fs::read_to_string(thread.path().join(f)).unwrap_or_default();
+            let _ = writeln!(seen, "{} {} {}", read("comm").trim(), read("wchan"), read("stat").trim());
+        }
+        for file in fs::read_dir(captures).into_iter().flatten().flatten() {
+            let _ = writeln!(seen, "{} {}", file.path().display(), file.metadata().map_or(0, |m| m.len()));
+        }
+        seen
+    }
+
     fn kills(&self) -> u64 {
         let file = if self.version == 1 { "memory.oom_control" } else { "memory.events" };
         let text = fs::read_to_string(self.dir.join(file)).unwrap_or_default();
@@ -126,11 +155,20 @@ fn leaky_map() -> PathBuf {
     beside
 }
 
+/// Reads the program, so that its pages are in memory and count for this test's own cgroup. Counted in the small one, the kernel
+/// would take them first, again and again: a process in such a state crawls for minutes and is not killed.
+fn keep_in_memory(program: &Path) {
+    let mut file = fs::File::open(program).unwrap();
+    std::io::copy(&mut file, &mut std::io::sink()).unwrap();
+}
+
 /// Runs until the kernel ends it.
 fn run_until_killed(cgroup: &Cgroup, captures: &Path, rules: &Path) {
+    let program = leaky_map();
+    keep_in_memory(&program);
     let mut shell = Command::new("sh");
     // In the cgroup before it is the program, so that all it allocates counts there.
-    shell.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(&cgroup.dir).arg(leaky_map());
+    shell.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(&cgroup.dir).arg(&program);
     shell.args(["--rate", "1500", "--seconds", "300", "--listen", "none"]);
     shell.env("DIAG_CAPTURE_DIR", captures).env("DIAG_CAPTURE_EVERY", "5s").env("DIAG_RULES", rules);
     let mut child = shell.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -138,11 +176,15 @@ fn run_until_killed(cgroup: &Cgroup, captures: &Path, rules: &Path) {
     let status = loop {
         match child.try_wait().unwrap() {
             Some(status) => break status,
-            None if Instant::now() < until => std::thread::sleep(Duration::from_millis(100)),
+            None if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(500));
+                keep_in_memory(&program);
+            }
             None => {
+                let seen = cgroup.scene(child.id(), captures);
                 let _ = child.kill();
                 let _ = child.wait();
-                panic!("not killed within {} s", PATIENCE.as_secs());
+                panic!("not killed within {} s\n{seen}", PATIENCE.as_secs());
             }
         }
     };

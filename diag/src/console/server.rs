@@ -9,8 +9,42 @@ use std::sync::Arc;
 use console_subscriber::Server;
 use tonic::transport::server::TcpIncoming;
 use tracing_core::dispatcher::{self, Dispatch};
+use tracing_core::span::{Attributes, Id, Record};
+use tracing_core::{Event, Interest, LevelFilter, Metadata, Subscriber};
 
 use super::{ConsoleError, Shared, ended};
+
+/// What the server does with tokio is not shown as the program's. `Dispatch::none` would not do: while there is one subscriber or none,
+/// tracing asks the thread's own about a place that it meets for the first time and keeps the answer for all threads.
+struct Quiet;
+
+impl Subscriber for Quiet {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::never()
+    }
+
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        false
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::OFF)
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
 
 /// Listens; where, when the port was 0.
 pub(super) fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ConsoleError> {
@@ -24,9 +58,11 @@ pub(super) fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Con
 
 /// Serves until the process ends.
 pub(super) fn start(listener: TcpListener, server: Server, shared: Arc<Shared>) -> Result<(), ConsoleError> {
+    // Two, and before there is the thread: from then on tracing asks all it knows, under a lock, however late the program's own comes.
+    let quiet = [Dispatch::new(Quiet), Dispatch::new(Quiet)];
     let work = move || {
-        // What the server does with tokio is not shown as the program's.
-        let _quiet = dispatcher::set_default(&Dispatch::none());
+        let [quiet, _second] = &quiet;
+        let _quiet = dispatcher::set_default(quiet);
         let why = match serve(listener, server) {
             Ok(()) => "it stopped by itself".to_owned(),
             Err(e) => e.to_string(),
