@@ -56,7 +56,7 @@ const PATIENCE: Patience = Patience {
     writes: Duration::from_secs(30),
     shutdown: Duration::from_secs(5),
     connections: 64,
-    interval: Duration::from_millis(5),
+    interval: Duration::from_millis(15),
     burst: 100,
 };
 
@@ -202,6 +202,8 @@ fn start_with(
         .spawn(move || {
             // Connections and answers are no news about the host.
             let _unprofiled = diag::Unprofiled::begin();
+            // Each packet of a client wakes this thread; the host's work under way goes first.
+            diag::stand_back();
             runtime.block_on(accept(listener, router, stopped, patience));
             // Work that still runs on a blocking thread ends by itself; nobody waits for its result any more.
             runtime.shutdown_background();

@@ -75,7 +75,9 @@ fn check() {
     let slices = names(&forward.body, "X");
     assert!(slices.len() > 10 && !slices.iter().any(|name| name == "start"), "{slices:?}");
     let counters = get_ok(server(), &format!("{TRACE}?seconds=2.5"));
-    assert!(names(&counters.body, "C").iter().any(|name| name == "live bytes"), "once a second");
+    for counter in ["live bytes", "bytes allocated since the start (estimate)"] {
+        assert!(names(&counters.body, "C").iter().any(|name| name == counter), "{counter}, once a second");
+    }
 
     let folded = get_ok(server(), &format!("{TRACE}?past=60&format=folded")).text();
     assert!(folded.contains("trace::request;trace::query "), "{folded}");

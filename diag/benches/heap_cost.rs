@@ -5,7 +5,8 @@
 //! - what this library's code adds to that: `diag::Allocator` against jemalloc called directly, in one such process;
 //! - the cost of one sample at 40 frames, from tight alloc+free at a period of 4 KiB;
 //! - alloc+free churn at the default period of 512 KiB: not profiling (compiled in, inactive), jemalloc's own profiler,
-//!   this library with its live table. Mixes draw sizes evenly on a logarithmic scale; single sizes follow.
+//!   this library with its live table, and jemalloc's sampling with nobody at work (`bare`: the part that no hook can save).
+//!   Mixes draw sizes evenly on a logarithmic scale; single sizes follow.
 //!
 //! 16,384 other blocks stay alive meanwhile, as in a service. Rounds of the variants alternate, and each figure is the
 //! median over rounds, so that a drift of the machine cancels.
@@ -15,7 +16,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
 use std::time::Instant;
 
-use diag::heap::Heap;
+use diag::heap::{Heap, Hooked};
 use tikv_jemallocator::Jemalloc;
 
 #[global_allocator]
@@ -30,12 +31,15 @@ const LARGE: [usize; 3] = [4096, 8192, 16384];
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Variant {
     Inactive,
-    Jemalloc,
-    Diag,
+    Active(Hooked),
 }
 
 fn set(heap: &Heap, variant: Variant) {
-    heap.bypass_hooks(variant != Variant::Diag).unwrap();
+    let hooked = match variant {
+        Variant::Inactive => Hooked::Jemalloc,
+        Variant::Active(hooked) => hooked,
+    };
+    heap.hook_up(hooked).unwrap();
     heap.set_active(variant != Variant::Inactive).unwrap();
 }
 
@@ -64,19 +68,20 @@ fn others_alive() -> Vec<Vec<u8>> {
     (0..16_384).map(|i| Vec::with_capacity(64 + i % 8192)).collect()
 }
 
-/// Medians for the three variants.
-fn compare(heap: &Heap, sizes: &[usize], pairs: u32) -> [f64; 3] {
-    let variants = [Variant::Inactive, Variant::Jemalloc, Variant::Diag];
-    let mut rounds: [Vec<f64>; 3] = Default::default();
+/// Medians: inactive, jemalloc's own profiler, nobody, this library.
+fn compare(heap: &Heap, sizes: &[usize], pairs: u32) -> [f64; 4] {
+    let [jemalloc, nobody, diag] = [Hooked::Jemalloc, Hooked::Nobody, Hooked::Diag].map(Variant::Active);
+    let variants = [Variant::Inactive, jemalloc, nobody, diag];
+    let mut rounds: [Vec<f64>; 4] = Default::default();
     for round in 0..ROUNDS {
-        for i in 0..3 {
-            let at = (i + round) % 3;
+        for i in 0..variants.len() {
+            let at = (i + round) % variants.len();
             set(heap, variants[at]);
             churn(FRAMES, sizes, pairs / 10);
             rounds[at].push(churn(FRAMES, sizes, pairs));
         }
     }
-    set(heap, Variant::Diag);
+    set(heap, diag);
     rounds.map(median)
 }
 
@@ -193,21 +198,21 @@ fn main() {
     let heap = *diag.heap().unwrap();
 
     println!("cost of one sample, {FRAMES} frames, period 4 KiB");
-    println!("{:>8} {:>14} {:>14} {:>8}", "size", "jemalloc ns", "diag ns", "ratio");
+    println!("{:>8} {:>14} {:>14} {:>14} {:>8}", "size", "jemalloc ns", "diag ns", "bare ns", "ratio");
     let period = heap.set_sample_period_bytes(4096).unwrap() as f64;
     let others = others_alive();
     for size in SIZES {
-        let [off, jemalloc, ours] = compare(&heap, &[size], 60_000);
+        let [off, jemalloc, bare, ours] = compare(&heap, &[size], 60_000);
         let class = size.max(8) as f64;
         let samples_per_pair = 1.0 - (-class / period).exp();
-        let (theirs, ours) = ((jemalloc - off) / samples_per_pair, (ours - off) / samples_per_pair);
-        println!("{size:>8} {theirs:>14.0} {ours:>14.0} {:>8.3}", ours / theirs);
+        let [theirs, bare, ours] = [jemalloc, bare, ours].map(|ns| (ns - off) / samples_per_pair);
+        println!("{size:>8} {theirs:>14.0} {ours:>14.0} {bare:>14.0} {:>8.3}", ours / theirs);
     }
 
     println!("\nalloc+free churn, {FRAMES} frames, period 512 KiB, ns a pair");
     println!(
-        "{:>8} {:>9} {:>9} {:>9} {:>12} {:>14}",
-        "size", "inactive", "jemalloc", "diag", "over inact.", "of jem's extra"
+        "{:>8} {:>9} {:>9} {:>9} {:>9} {:>12} {:>12} {:>14}",
+        "size", "inactive", "jemalloc", "bare", "diag", "bare over", "diag over", "of jem's extra"
     );
     drop(others);
     heap.set_sample_period_bytes(512 << 10).unwrap();
@@ -215,11 +220,11 @@ fn main() {
     let singles = SIZES.iter().map(|size| (size.to_string(), std::slice::from_ref(size)));
     let mixes = [("16..1Ki".to_owned(), &SMALL[..]), ("4..16Ki".to_owned(), &LARGE[..])];
     for (name, sizes) in mixes.into_iter().chain(singles) {
-        let [off, jemalloc, ours] = compare(&heap, sizes, 400_000);
+        let [off, jemalloc, bare, ours] = compare(&heap, sizes, 400_000);
+        let [bare_over, ours_over] = [bare, ours].map(|ns| (ns / off - 1.0) * 100.0);
+        let of_theirs = (ours - off) / (jemalloc - off);
         println!(
-            "{name:>8} {off:>9.2} {jemalloc:>9.2} {ours:>9.2} {:>11.1}% {:>14.3}",
-            (ours / off - 1.0) * 100.0,
-            (ours - off) / (jemalloc - off)
+            "{name:>8} {off:>9.2} {jemalloc:>9.2} {bare:>9.2} {ours:>9.2} {bare_over:>11.1}% {ours_over:>11.1}% {of_theirs:>14.3}"
         );
     }
     drop(others);

@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use diag::heap::{Heap, SnapshotOptions};
+use diag::heap::{Heap, Hooked, SnapshotOptions};
 use diag::profile::pprof;
 
 #[global_allocator]
@@ -140,7 +140,7 @@ fn main() {
     println!("a verdict {:?}, of {} groups of stacks", start.elapsed(), report.tested);
     drop(blocks);
 
-    heap.bypass_hooks(true).unwrap();
+    heap.hook_up(Hooked::Jemalloc).unwrap();
     heap.set_sample_period_bytes(1).unwrap();
     let blocks = fill();
     // Off, not another period: a change of period would make jemalloc forget its samples.

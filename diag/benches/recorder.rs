@@ -2,14 +2,18 @@
 //!
 //! Spans made and closed, entered and left, and events, with the registry alone, with the recorder above it, with the recorder
 //! switched off, and with `tracing-chrome` (to nowhere, on its own thread) in its place. Then a dump of full rings.
+//!
+//! Before that, enter and exit in rounds by turns, medians of differences to the registry alone: what two readings of the clock take, and
+//! what is the recorder's own (target: 25 ns).
 #![allow(clippy::expect_used)] // a benchmark that cannot set up has nothing to say
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use diag::recorder::{Recorder, set_active};
+use tracing::dispatcher::with_default;
 use tracing::{Dispatch, info, info_span};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry;
@@ -34,21 +38,74 @@ fn spans(c: &mut Criterion, name: &str) {
 }
 
 fn all(c: &mut Criterion) {
-    tracing::dispatcher::with_default(&Dispatch::new(registry()), || spans(c, "registry alone"));
-    {
-        let layer = Recorder::builder().build().expect("one recorder");
-        let recorder = layer.recorder().clone();
-        tracing::dispatcher::with_default(&Dispatch::new(registry().with(layer)), || {
-            spans(c, "recorder");
-            dumps(c, &recorder);
-            set_active(false);
-            spans(c, "recorder switched off");
-        });
-    }
-    let (layer, guard) =
+    let recording = Recorder::builder().build().expect("one recorder");
+    let recorder = recording.recorder().clone();
+    let (chrome, guard) =
         tracing_chrome::ChromeLayerBuilder::new().writer(std::io::sink()).include_args(true).build();
-    tracing::dispatcher::with_default(&Dispatch::new(registry().with(layer)), || spans(c, "tracing-chrome"));
+    let [alone, recorded, chrome] = [
+        Dispatch::new(registry()),
+        Dispatch::new(registry().with(recording)),
+        Dispatch::new(registry().with(chrome)),
+    ];
+    by_turns([&alone, &recorded, &chrome]);
+    with_default(&alone, || spans(c, "registry alone"));
+    with_default(&recorded, || {
+        spans(c, "recorder");
+        dumps(c, &recorder);
+        set_active(false);
+        spans(c, "recorder switched off");
+    });
+    with_default(&chrome, || spans(c, "tracing-chrome"));
     drop(guard);
+}
+
+fn by_turns(dispatches: [&Dispatch; 3]) {
+    const ROUNDS: usize = 301;
+    const PAIRS: u32 = 20_000;
+    // Made where they are entered.
+    let spans = dispatches.map(|dispatch| with_default(dispatch, || info_span!("request")));
+    let ns = |times: u32, work: &mut dyn FnMut()| {
+        let began = Instant::now();
+        (0..times).for_each(|_| work());
+        began.elapsed().as_nanos() as f64 / f64::from(times)
+    };
+    let mut more: [Vec<f64>; 4] = Default::default();
+    for _ in 0..ROUNDS {
+        let pair = |i: usize| {
+            let (dispatch, span) = (dispatches[i], &spans[i]);
+            with_default(dispatch, || ns(PAIRS, &mut || drop(black_box(span).enter())))
+        };
+        let (alone, recorded, chrome) = (pair(0), pair(1), pair(2));
+        let mut base = 0u64;
+        let nothing = ns(PAIRS, &mut || base = black_box(base).wrapping_add(1));
+        let clock = ns(PAIRS, &mut || base = black_box(base).wrapping_add(counter()).wrapping_add(counter()));
+        for (of, value) in more.iter_mut().zip([recorded - alone, chrome - alone, clock - nothing, alone]) {
+            of.push(value);
+        }
+    }
+    let [recorded, chrome, clock, alone] = more.map(|mut values| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    });
+    let own = recorded - clock;
+    println!(
+        "enter and exit: registry alone {alone:.1} ns; tracing-chrome {chrome:.1} ns more; the recorder {recorded:.1} ns more, of which"
+    );
+    println!(
+        "two readings of the clock take {clock:.1} ns here: {own:.1} ns of its own{}",
+        if own <= 25.0 { "" } else { ", MISSED: over 25 ns" }
+    );
+}
+
+/// The clock that the recorder reads.
+fn counter() -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    #[allow(unsafe_code, reason = "a clock, in a benchmark")]
+    // SAFETY: every x86-64 processor has the instruction.
+    let now = unsafe { core::arch::x86_64::_rdtsc() };
+    #[cfg(not(target_arch = "x86_64"))]
+    let now = Instant::now().elapsed().as_nanos() as u64;
+    now
 }
 
 fn dumps(c: &mut Criterion, recorder: &Recorder) {

@@ -2,6 +2,9 @@
 //!
 //! Each line is the median over rounds of the difference between the two in one round, by turns, on one thread, in CPU time of that thread.
 //! Targets: a poll at most 70 ns more; a live task about 100 B of record, and nothing after it ends.
+//!
+//! With `RUSTFLAGS="--cfg tokio_unstable"` and `--features tokio,console` the table has tokio-console's subscriber too, in the same run but after
+//! the others, since it sees all that comes after: tokio's own tasks, a client not connected.
 
 use std::future::{Future, pending, poll_fn};
 use std::hint::black_box;
@@ -24,20 +27,7 @@ fn main() {
         "{:<44} {:>9} {:>9} {:>9}  (ns, median of {ROUNDS} rounds; quartiles of the difference)",
         "", "tokio", "diag", "more"
     );
-    let poll = |spawn: Spawn| {
-        ns_each(&runtime, POLLS, || async move {
-            let _ = spawn.of(polled(POLLS)).await;
-        })
-    };
-    let of_poll = compare("a poll that wakes itself", poll);
-    compare("a poll woken by a channel", |spawn| ns_each(&runtime, POLLS / 8, || woken(spawn, POLLS / 8)));
-    compare("spawn, run, join", |spawn| {
-        ns_each(&runtime, SPAWNS, || async move {
-            for _ in 0..SPAWNS {
-                let _ = spawn.of(async { black_box(1) }).await;
-            }
-        })
-    });
+    let [of_poll, ..] = WORK.map(|(what, ns)| compare(what, |spawn| ns(&runtime, spawn)));
     let before = diag::tasks::memory_bytes();
     let live: Vec<JoinHandle<()>> =
         runtime.block_on(async { (0..LIVE).map(|_| diag::spawn(pending::<()>())).collect() });
@@ -59,10 +49,80 @@ fn main() {
     });
     let kept = diag::tasks::memory_bytes().saturating_sub(before);
     println!("after they ended: {kept} B");
+    #[cfg(all(tokio_unstable, feature = "console"))]
+    console::compare(&runtime);
     println!(
         "{}",
         if of_poll <= 70.0 { "a poll: at most 70 ns more" } else { "a poll: MISSED, more than 70 ns" }
     );
+}
+
+/// Gives ns of one.
+type Measure = fn(&Runtime, Spawn) -> f64;
+
+/// What is compared.
+const WORK: [(&str, Measure); 3] = [
+    ("a poll that wakes itself", |runtime, spawn| {
+        ns_each(runtime, POLLS, || async move {
+            let _ = spawn.of(polled(POLLS)).await;
+        })
+    }),
+    ("a poll woken by a channel", |runtime, spawn| ns_each(runtime, POLLS / 8, || woken(spawn, POLLS / 8))),
+    ("spawn, run, join", |runtime, spawn| {
+        ns_each(runtime, SPAWNS, || async move {
+            for _ in 0..SPAWNS {
+                let _ = spawn.of(async { black_box(1) }).await;
+            }
+        })
+    }),
+];
+
+#[cfg(all(tokio_unstable, feature = "console"))]
+mod console {
+    use tracing_subscriber::prelude::*;
+
+    use super::*;
+
+    const TASKS: usize = 1_000;
+    const ROUNDS: usize = 11;
+
+    /// From here on everything is seen by console-subscriber, with diag's bound of tasks above it.
+    pub(super) fn compare(runtime: &Runtime) {
+        let options =
+            diag::console::ConsoleOptions::new().listen(([127, 0, 0, 1], 0).into()).max_tasks(TASKS);
+        tracing_subscriber::registry().with(diag::console::layer(options)).init();
+        if let Some(problem) = diag::console::problem() {
+            return println!("tokio-console: {problem}");
+        }
+        for (what, ns) in WORK {
+            let mut rounds: Vec<f64> = (0..ROUNDS).map(|_| ns(runtime, Spawn::Tokio)).collect();
+            rounds.sort_by(f64::total_cmp);
+            let name = format!("tokio-console: {what}");
+            println!(
+                "{name:<44} {:>9.1} ns in all, median of {ROUNDS}; its own thread not counted",
+                rounds[ROUNDS / 2]
+            );
+        }
+        let before = resident_bytes();
+        let live: Vec<_> = runtime.block_on(async {
+            let live = (0..TASKS).map(|_| tokio::spawn(pending::<()>())).collect();
+            // Its thread takes them over once a second.
+            tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+            live
+        });
+        let a_task = resident_bytes().saturating_sub(before) / TASKS as u64;
+        let kept = diag::console::stats().map_or(0, |stats| stats.tasks_kept);
+        println!(
+            "tokio-console: a live task: {a_task} B of resident memory ({kept} of {} are kept)",
+            live.len()
+        );
+    }
+
+    fn resident_bytes() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).unwrap_or(0) << 10
+    }
 }
 
 /// Who spawns.

@@ -150,6 +150,8 @@ pub use leak_check::{LeakCheck, LeakFound, LeakedSite};
 pub use leaks::{Course, Courses, LeakOptions, LeakWatch};
 #[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux"), feature = "tasks"))]
 pub use sys::thread::Unprofiled;
+#[doc(hidden)]
+pub use sys::thread::stand_back;
 #[cfg(feature = "tokio")]
 pub use tasks::{JoinSet, LocalSet, spawn, spawn_blocking, spawn_local};
 #[cfg(feature = "triggers")]

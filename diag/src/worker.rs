@@ -177,15 +177,16 @@ impl Shared {
     }
 }
 
-/// Once a second, what the allocator holds, on the flight recorder's clock.
+/// Once a second, what the allocator holds and has given out, on the flight recorder's clock.
 #[cfg(feature = "recorder")]
 fn note_memory(heap: &Result<Heap, HeapError>) {
     use crate::recorder::{Counter, is_active, note};
-    if !is_active() || heap.is_err() {
-        return;
-    }
+    let Some(heap) = heap.as_ref().ok().filter(|_| is_active()) else { return };
     if let Ok((live_bytes, resident_bytes)) = crate::sys::jemalloc::live_and_resident_bytes() {
-        note(Counter::LiveBytes, live_bytes);
-        note(Counter::ResidentBytes, resident_bytes);
+        note(Counter::Live, live_bytes);
+        note(Counter::Resident, resident_bytes);
+    }
+    if let Some(allocated_bytes) = heap.allocated_bytes_estimate() {
+        note(Counter::Allocated, allocated_bytes);
     }
 }

@@ -169,6 +169,7 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
     let mut refreshed = Instant::now();
     while !control.wait(if began.elapsed() < AT_FIRST { DRAIN_AT_FIRST } else { DRAIN_EVERY }) {
         drain(&mut threads);
+        threads.look_if_due();
         threads.scan_if_due();
         if refreshed.elapsed() >= REFRESH_EVERY {
             code.refresh();

@@ -27,7 +27,9 @@ const MOST_ENDED: usize = 1 << 14;
 /// What interrupts a thread. Kept for its end.
 enum Armed {
     Perf {
-        _event: PerfEvent,
+        event: PerfEvent,
+        /// CPU time of the thread when the event began to count.
+        from_ns: u64,
     },
     Timer {
         _timer: Timer,
@@ -42,14 +44,35 @@ struct Tracked {
     base_ns: u64,
     /// CPU time at the last look, or the last sample.
     cpu_ns: u64,
-    has_ended: bool,
+    /// That at the last look, and how much came since the look before.
+    looked_ns: u64,
+    pace_ns: u64,
+    /// It has ended, and used about so much more; `None` also where its time is known to its end.
+    unseen_ns: Option<u64>,
     seen: u32,
 }
 
 impl Tracked {
-    fn used_ns(&self, period_ns: u64) -> u64 {
-        // After the last sample about half a period has passed.
-        self.cpu_ns.saturating_sub(self.base_ns) + if self.has_ended { period_ns / 2 } else { 0 }
+    fn new(armed: Armed, base_ns: u64, cpu_ns: u64, seen: u32) -> Self {
+        Self { armed, base_ns, cpu_ns, looked_ns: cpu_ns, pace_ns: u64::MAX, unseen_ns: None, seen }
+    }
+
+    /// Disarms it. Its event knows what the thread used, also when it has ended.
+    fn disarm(&mut self) -> Option<u64> {
+        match std::mem::replace(&mut self.armed, Armed::Not) {
+            Armed::Perf { event, from_ns } => event.count_ns().map(|counted| from_ns + counted),
+            Armed::Timer { .. } | Armed::Not => None,
+        }
+    }
+
+    /// It has ended, after `cpu_ns` if that is known. Otherwise somewhere before the next sample or look would have been.
+    fn end(&mut self, cpu_ns: Option<u64>, period_ns: u64) {
+        self.unseen_ns = cpu_ns.is_none().then(|| self.pace_ns.min(period_ns) / 2);
+        self.cpu_ns = self.cpu_ns.max(cpu_ns.unwrap_or(0));
+    }
+
+    fn used_ns(&self) -> u64 {
+        self.cpu_ns.saturating_sub(self.base_ns) + self.unseen_ns.unwrap_or(0)
     }
 }
 
@@ -61,13 +84,14 @@ pub(super) struct Threads {
     /// How many events may still be opened.
     events_left: usize,
     tracked: HashMap<u32, Tracked>,
-    /// CPU time of threads that ended, within the recording, up to their last sample. Only of those that used much: of others
+    /// Threads that ended. Only of those that used much: of others
     /// nothing would be gained, and short-lived threads are many.
     ended: HashMap<u32, Tracked>,
     names: Names,
     scans: u32,
     began: Option<Instant>,
     next_scan: Instant,
+    next_look: Instant,
     random: Random,
     pub(super) refused: u64,
 }
@@ -86,6 +110,7 @@ impl Threads {
             scans: 0,
             began: None,
             next_scan: Instant::now(),
+            next_look: Instant::now(),
             random: Random::new(),
             refused: 0,
         }
@@ -114,13 +139,10 @@ impl Threads {
                     if let Some(ended) = self.tracked.remove(&thread) {
                         self.bury(thread, ended);
                     }
-                    let armed = self.arm(thread);
+                    let armed = self.arm(thread, cpu_ns);
                     // A thread that was there before but not met used no more than this since.
                     let base_ns = cpu_ns.saturating_sub(recorded_ns);
-                    self.tracked.insert(
-                        thread,
-                        Tracked { armed, base_ns, cpu_ns, has_ended: false, seen: self.scans },
-                    );
+                    self.tracked.insert(thread, Tracked::new(armed, base_ns, cpu_ns, self.scans));
                 }
             }
             self.names.look(thread);
@@ -128,6 +150,25 @@ impl Threads {
         self.forget_ended();
         let took = started.elapsed();
         self.next_scan = Instant::now() + SCAN_EVERY.max(took * SCAN_SHARE);
+    }
+
+    /// Reads the CPU time of threads whose timers would leave it open where they ended, when it is time.
+    pub(super) fn look_if_due(&mut self) {
+        let started = Instant::now();
+        if started < self.next_look {
+            return;
+        }
+        for (&thread, tracked) in &mut self.tracked {
+            if matches!(tracked.armed, Armed::Perf { .. }) {
+                continue;
+            }
+            // A clock that went back is another thread's.
+            if let Some(cpu_ns) = clock::thread_cpu_ns(thread).filter(|ns| *ns >= tracked.cpu_ns) {
+                tracked.pace_ns = cpu_ns - tracked.looked_ns;
+                (tracked.looked_ns, tracked.cpu_ns) = (cpu_ns, cpu_ns);
+            }
+        }
+        self.next_look = Instant::now() + started.elapsed() * SCAN_SHARE;
     }
 
     fn forget_ended(&mut self) {
@@ -146,17 +187,18 @@ impl Threads {
 
     fn bury(&mut self, thread: u32, mut tracked: Tracked) {
         self.events_left += usize::from(matches!(tracked.armed, Armed::Perf { .. }));
-        let much = tracked.used_ns(self.period_ns) >= OWN_RATIO_PERIODS * self.period_ns;
+        let cpu_ns = tracked.disarm();
+        tracked.end(cpu_ns, self.period_ns);
+        let much = tracked.used_ns() >= OWN_RATIO_PERIODS * self.period_ns;
         if much && self.ended.len() < MOST_ENDED {
-            (tracked.armed, tracked.has_ended) = (Armed::Not, true);
             self.ended.insert(thread, tracked);
         }
     }
 
-    fn arm(&mut self, thread: u32) -> Armed {
+    fn arm(&mut self, thread: u32, cpu_ns: u64) -> Armed {
         // The first signal comes at a random moment of a period, so that threads too short for a whole one are met in proportion.
         let first_ns = 1 + self.random.below(self.period_ns);
-        let armed = self.event(thread, first_ns).or_else(|| {
+        let armed = self.event(thread, first_ns, cpu_ns).or_else(|| {
             let timer = Timer::of_thread(thread, first_ns, self.period_ns).ok()?;
             Some(Armed::Timer { _timer: timer })
         });
@@ -165,13 +207,13 @@ impl Threads {
         armed.unwrap_or(Armed::Not)
     }
 
-    fn event(&mut self, thread: u32, first_ns: u64) -> Option<Armed> {
+    fn event(&mut self, thread: u32, first_ns: u64, from_ns: u64) -> Option<Armed> {
         if self.events_left == 0 {
             return None;
         }
         let event = PerfEvent::of_thread(thread, first_ns).ok()?;
         self.events_left -= 1;
-        Some(Armed::Perf { _event: event })
+        Some(Armed::Perf { event, from_ns })
     }
 
     /// Sets what is counted from: the CPU time of every thread now.
@@ -179,16 +221,18 @@ impl Threads {
         self.began = Some(Instant::now());
         for (thread, tracked) in &mut self.tracked {
             let now = clock::thread_cpu_ns(*thread).unwrap_or(tracked.base_ns);
-            (tracked.base_ns, tracked.cpu_ns) = (now, now);
+            (tracked.base_ns, tracked.cpu_ns, tracked.looked_ns) = (now, now, now);
         }
         clock::process_cpu_ns().saturating_sub(clock::own_cpu_ns())
     }
 
     /// Disarms all threads and gives the CPU time since the accounts began. Samples may still be on their way.
     pub(super) fn end(&mut self, began_ns: u64) -> u64 {
-        for tracked in self.tracked.values_mut() {
-            tracked.armed = Armed::Not;
-        }
+        let counted: HashMap<u32, u64> = self
+            .tracked
+            .iter_mut()
+            .filter_map(|(thread, tracked)| Some((*thread, tracked.disarm()?)))
+            .collect();
         let used_ns = clock::process_cpu_ns().saturating_sub(clock::own_cpu_ns());
         for (&thread, tracked) in &mut self.tracked {
             self.shared.set_armed(thread, false);
@@ -197,7 +241,7 @@ impl Threads {
                     tracked.cpu_ns = now;
                     self.names.read(thread);
                 }
-                _ => tracked.has_ended = true,
+                _ => tracked.end(counted.get(&thread).copied(), self.period_ns),
             }
         }
         used_ns.saturating_sub(began_ns)
@@ -207,8 +251,8 @@ impl Threads {
     pub(super) fn accounts(&self, process_ns: u64) -> Accounts {
         let mut accounts = Accounts { process_ns, ..Accounts::default() };
         for (&thread, tracked) in self.ended.iter().chain(&self.tracked) {
-            let of = if tracked.has_ended { &mut accounts.ended } else { &mut accounts.threads };
-            *of.entry(thread).or_default() += tracked.used_ns(self.period_ns);
+            let of = if tracked.unseen_ns.is_some() { &mut accounts.ended } else { &mut accounts.threads };
+            *of.entry(thread).or_default() += tracked.used_ns();
         }
         accounts
     }

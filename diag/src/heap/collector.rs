@@ -24,6 +24,8 @@ use crate::sys::{clock, hooks};
 /// Frames searched, from the leaf, for the allocator's own.
 const ALLOCATOR_DEPTH: usize = 16;
 const CALIBRATION_FRAMES: usize = 32;
+/// Pages of code as the filter takes them.
+const PAGE_SHIFT: u32 = 12;
 
 /// See the module.
 pub(crate) struct Collector {
@@ -31,8 +33,8 @@ pub(crate) struct Collector {
     pub(crate) sites: Sites,
     pub(crate) threads: ThreadNames,
     pub(crate) code: &'static Code,
-    /// Functions of the allocator, sorted. Set by calibration.
-    allocator_code: OnceLock<Vec<Range<u64>>>,
+    /// Set by calibration.
+    allocator_code: OnceLock<AllocatorCode>,
     /// The last stack seen while a thread calibrates.
     calibration: Lock<Calibration>,
     /// Period in force, in bytes.
@@ -45,6 +47,47 @@ pub(crate) struct Collector {
     pub(crate) started_ns: u64,
     pub(crate) started_unix_ns: u64,
     pub(crate) memory_limit: u64,
+}
+
+/// The functions of the allocator, and a filter that tells most other code apart at once.
+struct AllocatorCode {
+    /// Sorted.
+    functions: Vec<Range<u64>>,
+    /// A bit for each page of code, by its number modulo 256.
+    pages: [u64; 4],
+}
+
+impl AllocatorCode {
+    fn new(mut functions: Vec<Range<u64>>) -> Self {
+        functions.sort_by_key(|r| r.start);
+        functions.dedup();
+        let mut pages = [0; 4];
+        for function in &functions {
+            for page in function.start >> PAGE_SHIFT..=function.end.saturating_sub(1) >> PAGE_SHIFT {
+                if let Some(word) = pages.get_mut(page as usize / 64 % 4) {
+                    *word |= 1u64 << (page % 64);
+                }
+            }
+        }
+        Self { functions, pages }
+    }
+
+    #[inline]
+    fn contains(&self, address: u64) -> bool {
+        let page = address >> PAGE_SHIFT;
+        let [a, b, c, d] = self.pages;
+        let word = match page / 64 % 4 {
+            0 => a,
+            1 => b,
+            2 => c,
+            _ => d,
+        };
+        if word >> (page % 64) & 1 == 0 {
+            return false;
+        }
+        let after = self.functions.partition_point(|r| r.start <= address);
+        after.checked_sub(1).and_then(|i| self.functions.get(i)).is_some_and(|r| r.contains(&address))
+    }
 }
 
 struct Calibration {
@@ -80,6 +123,12 @@ impl Collector {
         self.period.load(Ordering::Relaxed)
     }
 
+    /// Bytes allocated since the start, freed or not, by the samples' weights.
+    #[cfg(feature = "recorder")]
+    pub(crate) fn allocated_bytes_estimate(&self) -> u64 {
+        self.work_bytes.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn sample_count(&self) -> u64 {
         self.samples.load(Ordering::Relaxed)
     }
@@ -89,10 +138,8 @@ impl Collector {
     }
 
     /// Sets which functions are the allocator's. The first call counts.
-    pub(crate) fn set_allocator_code(&self, mut code: Vec<Range<u64>>) {
-        code.sort_by_key(|r| r.start);
-        code.dedup();
-        let _ = self.allocator_code.set(code);
+    pub(crate) fn set_allocator_code(&self, functions: Vec<Range<u64>>) {
+        let _ = self.allocator_code.set(AllocatorCode::new(functions));
     }
 
     /// Takes the stack that the last sample of a calibrating thread had; empty when there was none.
@@ -117,10 +164,7 @@ impl Collector {
     /// The stack without the allocator's frames at its leaf.
     fn user_frames<'a>(&self, frames: &'a [u64]) -> &'a [u64] {
         let Some(code) = self.allocator_code.get() else { return frames };
-        let is_allocator = |address: &u64| {
-            let after = code.partition_point(|r| r.start <= *address);
-            after.checked_sub(1).and_then(|i| code.get(i)).is_some_and(|r| r.contains(address))
-        };
+        let is_allocator = |address: &u64| code.contains(*address);
         let own = frames.iter().take(ALLOCATOR_DEPTH).rposition(is_allocator).map_or(0, |i| i + 1);
         frames.get(own..).filter(|rest| !rest.is_empty()).unwrap_or(frames)
     }

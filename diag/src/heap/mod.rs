@@ -25,6 +25,9 @@ use crate::profile::sampling::Weight;
 use crate::profile::{Profile, ProfileError};
 use crate::sys::jemalloc;
 use crate::sys::thread::Unprofiled;
+
+#[doc(hidden)]
+pub use crate::sys::hooks::Hooked;
 pub(crate) use census::LiveSample;
 use collector::Collector;
 pub(crate) use start::start;
@@ -221,6 +224,15 @@ impl Heap {
         }
     }
 
+    /// Bytes allocated since the start, freed or not; `None` where that is not sampled.
+    #[cfg(feature = "recorder")]
+    pub(crate) fn allocated_bytes_estimate(&self) -> Option<u64> {
+        match self.source {
+            Source::Hooks(collector) => Some(collector.allocated_bytes_estimate()),
+            Source::Dump => None,
+        }
+    }
+
     /// Shows the cohorts what is alive now.
     pub(crate) fn census(&self, cohorts: &mut Cohorts, work_units: u64) {
         if let Source::Hooks(collector) = self.source {
@@ -262,11 +274,10 @@ impl Heap {
         dump::text()
     }
 
-    /// For benchmarks: takes this library's hooks out (`true`), so that jemalloc samples and walks stacks as it does by
-    /// itself, or puts them back. Frees in between are missed: not for services.
+    /// For benchmarks: who does the work of jemalloc's samples. Frees while others do it are missed: not for services.
     #[doc(hidden)]
-    pub fn bypass_hooks(&self, bypass: bool) -> Result<(), HeapError> {
-        crate::sys::hooks::bypass(bypass).map_err(|e| refused("experimental.hooks", &e))
+    pub fn hook_up(&self, hooked: Hooked) -> Result<(), HeapError> {
+        crate::sys::hooks::hook_up(hooked).map_err(|e| refused("experimental.hooks", &e))
     }
 }
 

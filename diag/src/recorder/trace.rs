@@ -127,24 +127,27 @@ pub(super) struct CpuSample {
     pub(super) frames: Box<[u64]>,
 }
 
-/// The numbers that are looked at.
+/// The numbers that are looked at, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Counter {
     /// Bytes in use, as the allocator counts.
-    LiveBytes = 0,
+    Live = 0,
     /// Bytes of the allocator that are resident.
-    ResidentBytes = 1,
+    Resident = 1,
+    /// Bytes allocated since the start, freed or not, as estimated from samples.
+    Allocated = 2,
 }
 
 impl Counter {
     pub(super) fn of(number: u32) -> Option<Self> {
-        [Self::LiveBytes, Self::ResidentBytes].get(number as usize).copied()
+        [Self::Live, Self::Resident, Self::Allocated].get(number as usize).copied()
     }
 
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::LiveBytes => "live bytes",
-            Self::ResidentBytes => "allocator's resident bytes",
+            Self::Live => "live bytes",
+            Self::Resident => "allocator's resident bytes",
+            Self::Allocated => "bytes allocated since the start (estimate)",
         }
     }
 }

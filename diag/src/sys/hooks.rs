@@ -79,14 +79,25 @@ pub(crate) fn install(sink: &'static dyn SampleSink, stacks_for_jemalloc: bool) 
     unsafe { jemalloc::set_hooks(Some(sample_in_handler), Some(free_in_handler), Some(backtrace_in_handler)) }
 }
 
-/// For benchmarks: takes all hooks out, so that jemalloc profiles as it does without this library (`true`), or puts them
-/// back. Frees of our samples in between are missed.
-pub(crate) fn bypass(bypass: bool) -> jemalloc::Result<()> {
+/// Who does the work of a sample. For benchmarks.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hooked {
+    /// This library.
+    Diag,
+    /// jemalloc as it does without this library.
+    Jemalloc,
+    /// Nobody: what jemalloc's sampling costs by itself, all its samples under one stack.
+    Nobody,
+}
+
+/// For benchmarks. Frees of our samples that come while others are at it are missed.
+pub(crate) fn hook_up(hooked: Hooked) -> jemalloc::Result<()> {
     let (sample, free, backtrace): (Option<jemalloc::SampleHook>, Option<jemalloc::SampleFreeHook>, _) =
-        if bypass {
-            (None, None, JEMALLOC_BACKTRACE.get().copied())
-        } else {
-            (Some(sample_in_handler), Some(free_in_handler), Some(backtrace_in_handler as _))
+        match hooked {
+            Hooked::Diag => (Some(sample_in_handler), Some(free_in_handler), Some(backtrace_in_handler as _)),
+            Hooked::Jemalloc => (None, None, JEMALLOC_BACKTRACE.get().copied()),
+            Hooked::Nobody => (None, None, Some(backtrace_in_handler as _)),
         };
     // SAFETY: jemalloc's own function, or ours; no hook is what jemalloc starts with.
     unsafe { jemalloc::set_hooks(sample, free, backtrace) }

@@ -119,6 +119,19 @@ impl Drop for Unprofiled {
     }
 }
 
+/// From now on the calling thread, and those that it starts, wait for their turn when they wake, and push nobody off the processor. Their share of
+/// it stays the same. `SCHED_BATCH` of sched(7), which needs no privilege; elsewhere, and where that is refused, nothing changes.
+#[doc(hidden)]
+pub fn stand_back() {
+    #[cfg(target_os = "linux")]
+    {
+        // A struct sched_param: the priority, which is 0 for this policy.
+        let priority: libc::c_int = 0;
+        // SAFETY: the kernel reads the one int. Not by libc's function, which does nothing on musl.
+        unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_BATCH, &raw const priority) };
+    }
+}
+
 /// This thread's number is asked for anew the next time.
 #[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) fn forget_id() {

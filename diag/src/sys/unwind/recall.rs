@@ -6,7 +6,7 @@
 //! same three values, its rule is the same, hence the words that it reads are at the same addresses; where these words still
 //! hold the same values, the next frame is the same too, and so on. That is two independent loads and comparisons
 //! a frame, and exact: nothing is assumed of the code, no frame pointers are needed. What differs is followed by its rule, and the
-//! comparison goes on behind it.
+//! comparison goes on behind it. What was taken over as far as it went is not written again: the new frames are put before it.
 //!
 //! - Rules are forgotten when modules change; so are these frames (the generation).
 //! - A step that has no cached rule (framehop's) is never taken over.
@@ -15,6 +15,7 @@
 //!   does no harm: stack pointers tell the stacks apart, and the words are compared in any case.
 //! - No lock, no allocation, no system call: for hooks and signal handlers.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::{Position, StackMemory};
@@ -23,7 +24,9 @@ use crate::sys::thread::with_state;
 
 const PLACES: usize = 128;
 /// Frames kept of a walk; those further out are followed.
-const FRAMES: usize = 256;
+const FRAMES: usize = 192;
+/// Room before them, for walks that only differ further in.
+const HEADROOM: usize = 64;
 /// In place of an address: the step to this frame had no cached rule.
 pub(super) const OPAQUE: u64 = u64::MAX;
 
@@ -43,13 +46,14 @@ zeroed_struct! {
     #[derive(Debug)]
     struct Place {
         taken: AtomicU32,
-        /// Which of the two the last walk left.
+        /// Which of the two the last walk left, and where in it.
         left: AtomicU32,
+        first: AtomicU32,
         len: AtomicU32,
         /// Frames that it took over.
         taken_over: AtomicU32,
         generation: AtomicU64,
-        walks: [[Frame; FRAMES]; 2],
+        walks: [[Frame; HEADROOM + FRAMES]; 2],
     }
 }
 
@@ -63,11 +67,17 @@ pub(super) struct Recalls {
 /// A walk under way, with what the last one left.
 pub(super) struct Recall<'a> {
     place: Option<&'a Place>,
+    /// What the last walk left, inside `room`.
     before: &'a [Frame],
+    first: usize,
+    room: &'a [Frame],
     /// Frames of `before` further in than this are passed.
     next: usize,
+    /// Frames of this walk, but for those of `same`.
     now: &'a [Frame],
     noted: usize,
+    /// Frames of `before` that were taken over last, behind those noted.
+    same: Range<usize>,
     taken_over: u32,
     generation: u64,
 }
@@ -126,22 +136,38 @@ impl Recalls {
 impl<'a> Recall<'a> {
     /// For a walk that takes over nothing and leaves nothing.
     pub(super) fn without() -> Self {
-        Self { place: None, before: &[], next: 0, now: &[], noted: 0, taken_over: 0, generation: 0 }
+        let none: &[Frame] = &[];
+        Self {
+            place: None,
+            before: none,
+            first: 0,
+            room: none,
+            next: 0,
+            now: none,
+            noted: 0,
+            same: 0..0,
+            taken_over: 0,
+            generation: 0,
+        }
     }
 
     #[inline]
     fn with(place: &'a Place, generation: u64) -> Self {
-        let [first, second] = &place.walks;
-        let (before, now): (&[Frame], &[Frame]) =
-            if place.left.load(Ordering::Relaxed) == 0 { (first, second) } else { (second, first) };
-        let same = place.generation.load(Ordering::Relaxed) == generation;
-        let len = if same { place.len.load(Ordering::Relaxed) as usize } else { 0 };
+        let [one, other] = &place.walks;
+        let (room, now): (&[Frame], &[Frame]) =
+            if place.left.load(Ordering::Relaxed) == 0 { (one, other) } else { (other, one) };
+        let known = place.generation.load(Ordering::Relaxed) == generation;
+        let first = place.first.load(Ordering::Relaxed) as usize;
+        let len = if known { place.len.load(Ordering::Relaxed) as usize } else { 0 };
         Self {
             place: Some(place),
-            before: before.get(..len).unwrap_or_default(),
+            before: room.get(first..first + len).unwrap_or_default(),
+            first,
+            room,
             next: 0,
-            now,
+            now: now.get(HEADROOM..).unwrap_or_default(),
             noted: 0,
+            same: 0..0,
             taken_over: 0,
             generation,
         }
@@ -173,22 +199,29 @@ impl<'a> Recall<'a> {
         out: &mut [u64],
         count: &mut usize,
     ) -> Taken {
-        let rest = self.before.get(self.next + 1..).unwrap_or_default();
-        for frame in rest {
-            let Some(next) = frame.after(at, stack) else { return Taken::Some };
-            let Some(place) = out.get_mut(*count) else { return Taken::Full };
+        let begin = self.next + 1;
+        let mut taken = Taken::Some;
+        for frame in self.before.get(begin..).unwrap_or_default() {
+            let Some(next) = frame.after(at, stack) else { break };
+            let Some(place) = out.get_mut(*count) else {
+                taken = Taken::Full;
+                break;
+            };
             *at = next;
             *place = at.address.address_for_lookup();
             *count += 1;
             self.next += 1;
-            self.taken_over += 1;
-            self.note(at);
         }
-        Taken::Some
+        self.same = begin..self.next + 1;
+        self.taken_over += self.same.len() as u32;
+        taken
     }
 
     #[inline]
     fn note(&mut self, at: &Position) {
+        if !self.same.is_empty() {
+            self.note_same();
+        }
         let Some(frame) = self.now.get(self.noted) else { return };
         frame.return_address.store(at.registers.pc, Ordering::Relaxed);
         frame.sp.store(at.registers.sp, Ordering::Relaxed);
@@ -197,12 +230,36 @@ impl<'a> Recall<'a> {
         self.noted += 1;
     }
 
+    /// The walk went on behind frames that were taken over, or there is no room before them.
+    fn note_same(&mut self) {
+        let same = self.before.get(std::mem::take(&mut self.same)).unwrap_or_default();
+        for (place, frame) in self.now.iter().skip(self.noted).zip(same) {
+            place.copy(frame);
+            self.noted += 1;
+        }
+    }
+
     /// The walk is over: leaves it for the next.
     #[inline]
-    pub(super) fn leave(self) {
+    pub(super) fn leave(mut self) {
         let Some(place) = self.place else { return };
-        place.left.fetch_xor(1, Ordering::Relaxed);
-        place.len.store(self.noted as u32, Ordering::Relaxed);
+        let Range { start, end } = self.same;
+        let begin = (self.first + start).checked_sub(self.noted);
+        let (first, len) = match begin.and_then(|begin| self.room.get(begin..self.first + start)) {
+            // Where the room is used up, some were not noted.
+            Some(room) if start < end && end == self.before.len() && self.noted < FRAMES => {
+                // The last one noted takes the place of that which it is, whose frame pointer may have been read elsewhere.
+                room.iter().zip(self.now).for_each(|(place, frame)| place.copy(frame));
+                (self.first + start - self.noted, self.noted + end - start)
+            }
+            _ => {
+                self.note_same();
+                place.left.fetch_xor(1, Ordering::Relaxed);
+                (HEADROOM, self.noted)
+            }
+        };
+        place.first.store(first as u32, Ordering::Relaxed);
+        place.len.store(len as u32, Ordering::Relaxed);
         place.taken_over.store(self.taken_over, Ordering::Relaxed);
         place.generation.store(self.generation, Ordering::Relaxed);
         place.taken.store(0, Ordering::Release);
@@ -210,6 +267,16 @@ impl<'a> Recall<'a> {
 }
 
 impl Frame {
+    fn copy(&self, of: &Self) {
+        let pairs = [
+            (&self.return_address, &of.return_address),
+            (&self.sp, &of.sp),
+            (&self.fp, &of.fp),
+            (&self.fp_at, &of.fp_at),
+        ];
+        pairs.into_iter().for_each(|(to, from)| to.store(from.load(Ordering::Relaxed), Ordering::Relaxed));
+    }
+
     /// The walk is at this frame.
     #[inline]
     fn is(&self, at: &Position) -> bool {
