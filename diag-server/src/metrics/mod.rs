@@ -117,6 +117,11 @@ fn write_process(m: &mut Metrics, p: &Process, times: &ProcessTimes) {
     gauge("process_resident_memory_peak_bytes", "Highest resident memory so far.", &p.rss_peak_bytes);
     gauge("process_anonymous_memory_bytes", "Resident anonymous memory.", &p.anonymous_bytes);
     gauge("process_swap_bytes", "Swapped out.", &p.swap_bytes);
+    m.counter(
+        "process_major_page_faults_total",
+        "Pages that had to be read from a file or from swap.",
+        p.major_faults_total.value().map(|n| n as f64),
+    );
 }
 
 fn write_cgroup(m: &mut Metrics, waterline: &Waterline) {

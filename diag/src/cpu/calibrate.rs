@@ -3,8 +3,8 @@
 //! The kernel knows exactly how much CPU time each thread and the whole process used; samples know where. So the samples of
 //! a thread are weighted to sum to its time (a ratio estimator: Cochran, "Sampling Techniques", chapter 6): what a timer
 //! lost is made up, and equal threads come out equal. Threads with few samples, whose ratio would be mostly chance, share one.
-//! The time of a thread that ended is known where an event counted it; else nearly, from the last look at its clock or its last
-//! sample, and is taken for what was sampled of it.
+//! The time of a thread that ended is nearly known, from the last look at its clock or its last sample: it is taken for what was
+//! sampled of it.
 //!
 //! A ratio far from 1 would blow up single samples. Beyond [`MOST_FACTOR`] the rest is said to be not sampled: threads that
 //! block the signal, or ended too soon.
@@ -21,9 +21,9 @@ const MOST_FACTOR: f64 = 4.0;
 /// What is known of the time that was used.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Accounts {
-    /// CPU time within the recording of the threads for which it is known: those that live at its end, and some that ended; by thread.
+    /// CPU time within the recording of the threads that live at its end, by thread.
     pub(super) threads: HashMap<u32, u64>,
-    /// Of others that ended, about; by thread, perhaps not all.
+    /// Of those that ended, about; by thread, perhaps not all.
     pub(super) ended: HashMap<u32, u64>,
     /// Of the whole process but the sampler.
     pub(super) process_ns: u64,

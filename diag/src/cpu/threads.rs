@@ -27,9 +27,7 @@ const MOST_ENDED: usize = 1 << 14;
 /// What interrupts a thread. Kept for its end.
 enum Armed {
     Perf {
-        event: PerfEvent,
-        /// CPU time of the thread when the event began to count.
-        from_ns: u64,
+        _event: PerfEvent,
     },
     Timer {
         _timer: Timer,
@@ -47,32 +45,20 @@ struct Tracked {
     /// That at the last look, and how much came since the look before.
     looked_ns: u64,
     pace_ns: u64,
-    /// It has ended, and used about so much more; `None` also where its time is known to its end.
-    unseen_ns: Option<u64>,
+    has_ended: bool,
     seen: u32,
 }
 
 impl Tracked {
     fn new(armed: Armed, base_ns: u64, cpu_ns: u64, seen: u32) -> Self {
-        Self { armed, base_ns, cpu_ns, looked_ns: cpu_ns, pace_ns: u64::MAX, unseen_ns: None, seen }
+        Self { armed, base_ns, cpu_ns, looked_ns: cpu_ns, pace_ns: u64::MAX, has_ended: false, seen }
     }
 
-    /// Disarms it. Its event knows what the thread used, also when it has ended.
-    fn disarm(&mut self) -> Option<u64> {
-        match std::mem::replace(&mut self.armed, Armed::Not) {
-            Armed::Perf { event, from_ns } => event.count_ns().map(|counted| from_ns + counted),
-            Armed::Timer { .. } | Armed::Not => None,
-        }
-    }
-
-    /// It has ended, after `cpu_ns` if that is known. Otherwise somewhere before the next sample or look would have been.
-    fn end(&mut self, cpu_ns: Option<u64>, period_ns: u64) {
-        self.unseen_ns = cpu_ns.is_none().then(|| self.pace_ns.min(period_ns) / 2);
-        self.cpu_ns = self.cpu_ns.max(cpu_ns.unwrap_or(0));
-    }
-
-    fn used_ns(&self) -> u64 {
-        self.cpu_ns.saturating_sub(self.base_ns) + self.unseen_ns.unwrap_or(0)
+    fn used_ns(&self, period_ns: u64) -> u64 {
+        // It ended somewhere before the next sample or look would have been. What a perf event counted would be of no use: that
+        // has the time in it that a hypervisor took, 16 of 76 ms once (2026-11-30), which the clocks have not.
+        let unseen_ns = if self.has_ended { self.pace_ns.min(period_ns) / 2 } else { 0 };
+        self.cpu_ns.saturating_sub(self.base_ns) + unseen_ns
     }
 }
 
@@ -139,7 +125,7 @@ impl Threads {
                     if let Some(ended) = self.tracked.remove(&thread) {
                         self.bury(thread, ended);
                     }
-                    let armed = self.arm(thread, cpu_ns);
+                    let armed = self.arm(thread);
                     // A thread that was there before but not met used no more than this since.
                     let base_ns = cpu_ns.saturating_sub(recorded_ns);
                     self.tracked.insert(thread, Tracked::new(armed, base_ns, cpu_ns, self.scans));
@@ -152,16 +138,13 @@ impl Threads {
         self.next_scan = Instant::now() + SCAN_EVERY.max(took * SCAN_SHARE);
     }
 
-    /// Reads the CPU time of threads whose timers would leave it open where they ended, when it is time.
+    /// Reads the CPU time of the threads that are known, when it is time: so that it is nearly known of those that end.
     pub(super) fn look_if_due(&mut self) {
         let started = Instant::now();
         if started < self.next_look {
             return;
         }
         for (&thread, tracked) in &mut self.tracked {
-            if matches!(tracked.armed, Armed::Perf { .. }) {
-                continue;
-            }
             // A clock that went back is another thread's.
             if let Some(cpu_ns) = clock::thread_cpu_ns(thread).filter(|ns| *ns >= tracked.cpu_ns) {
                 tracked.pace_ns = cpu_ns - tracked.looked_ns;
@@ -187,18 +170,17 @@ impl Threads {
 
     fn bury(&mut self, thread: u32, mut tracked: Tracked) {
         self.events_left += usize::from(matches!(tracked.armed, Armed::Perf { .. }));
-        let cpu_ns = tracked.disarm();
-        tracked.end(cpu_ns, self.period_ns);
-        let much = tracked.used_ns() >= OWN_RATIO_PERIODS * self.period_ns;
+        (tracked.armed, tracked.has_ended) = (Armed::Not, true);
+        let much = tracked.used_ns(self.period_ns) >= OWN_RATIO_PERIODS * self.period_ns;
         if much && self.ended.len() < MOST_ENDED {
             self.ended.insert(thread, tracked);
         }
     }
 
-    fn arm(&mut self, thread: u32, cpu_ns: u64) -> Armed {
+    fn arm(&mut self, thread: u32) -> Armed {
         // The first signal comes at a random moment of a period, so that threads too short for a whole one are met in proportion.
         let first_ns = 1 + self.random.below(self.period_ns);
-        let armed = self.event(thread, first_ns, cpu_ns).or_else(|| {
+        let armed = self.event(thread, first_ns).or_else(|| {
             let timer = Timer::of_thread(thread, first_ns, self.period_ns).ok()?;
             Some(Armed::Timer { _timer: timer })
         });
@@ -207,13 +189,13 @@ impl Threads {
         armed.unwrap_or(Armed::Not)
     }
 
-    fn event(&mut self, thread: u32, first_ns: u64, from_ns: u64) -> Option<Armed> {
+    fn event(&mut self, thread: u32, first_ns: u64) -> Option<Armed> {
         if self.events_left == 0 {
             return None;
         }
         let event = PerfEvent::of_thread(thread, first_ns).ok()?;
         self.events_left -= 1;
-        Some(Armed::Perf { event, from_ns })
+        Some(Armed::Perf { _event: event })
     }
 
     /// Sets what is counted from: the CPU time of every thread now.
@@ -228,11 +210,9 @@ impl Threads {
 
     /// Disarms all threads and gives the CPU time since the accounts began. Samples may still be on their way.
     pub(super) fn end(&mut self, began_ns: u64) -> u64 {
-        let counted: HashMap<u32, u64> = self
-            .tracked
-            .iter_mut()
-            .filter_map(|(thread, tracked)| Some((*thread, tracked.disarm()?)))
-            .collect();
+        for tracked in self.tracked.values_mut() {
+            tracked.armed = Armed::Not;
+        }
         let used_ns = clock::process_cpu_ns().saturating_sub(clock::own_cpu_ns());
         for (&thread, tracked) in &mut self.tracked {
             self.shared.set_armed(thread, false);
@@ -241,7 +221,7 @@ impl Threads {
                     tracked.cpu_ns = now;
                     self.names.read(thread);
                 }
-                _ => tracked.end(counted.get(&thread).copied(), self.period_ns),
+                _ => tracked.has_ended = true,
             }
         }
         used_ns.saturating_sub(began_ns)
@@ -251,8 +231,8 @@ impl Threads {
     pub(super) fn accounts(&self, process_ns: u64) -> Accounts {
         let mut accounts = Accounts { process_ns, ..Accounts::default() };
         for (&thread, tracked) in self.ended.iter().chain(&self.tracked) {
-            let of = if tracked.unseen_ns.is_some() { &mut accounts.ended } else { &mut accounts.threads };
-            *of.entry(thread).or_default() += tracked.used_ns();
+            let of = if tracked.has_ended { &mut accounts.ended } else { &mut accounts.threads };
+            *of.entry(thread).or_default() += tracked.used_ns(self.period_ns);
         }
         accounts
     }

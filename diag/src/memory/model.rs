@@ -121,6 +121,10 @@ pub struct Process {
     pub virtual_bytes: Reading<u64>,
     /// Threads.
     pub threads: Reading<u64>,
+    /// How often a page had to be read from a file or from swap since the start (majflt of proc(5)). Many a second near a limit: the
+    /// kernel takes pages that are in use.
+    #[serde(default)]
+    pub major_faults_total: Reading<u64>,
 }
 
 /// The memory cgroup.

@@ -11,6 +11,7 @@ use super::reading::Reading;
 use super::source::Source;
 
 const STATUS: &str = "/proc/self/status";
+const STAT: &str = "/proc/self/stat";
 const ROLLUP: &str = "/proc/self/smaps_rollup";
 const MEMINFO: &str = "/proc/meminfo";
 const HUGE_PAGES: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
@@ -20,7 +21,7 @@ pub(super) fn read(source: &Source, effort: Effort) -> Process {
         Effort::Full => source.read(ROLLUP),
         Effort::Quick => Err(format!("{ROLLUP} was left out, since it walks the page tables")),
     };
-    parse(&source.read(STATUS), &rollup)
+    parse(&source.read(STATUS), &rollup, source.read(STAT))
 }
 
 /// VmRSS alone.
@@ -42,7 +43,11 @@ pub(super) fn read_machine(source: &Source) -> Machine {
 
 /// `status` gives counters that the kernel keeps roughly (a few pages a thread); `smaps_rollup` counts exactly, so it
 /// is asked first where both know.
-fn parse(status: &Result<String, String>, rollup: &Result<String, String>) -> Process {
+fn parse(
+    status: &Result<String, String>,
+    rollup: &Result<String, String>,
+    stat: Result<String, String>,
+) -> Process {
     let status = Fields::new(STATUS, status);
     let rollup = Fields::new(ROLLUP, rollup);
     let either = |in_rollup: &str, in_status: &str| -> Reading<u64> {
@@ -62,5 +67,12 @@ fn parse(status: &Result<String, String>, rollup: &Result<String, String>) -> Pr
         main_stack_bytes: status.kib("VmStk"),
         virtual_bytes: status.kib("VmSize"),
         threads: status.number("Threads"),
+        major_faults_total: stat.and_then(|text| major_faults(&text)).into(),
     }
+}
+
+/// majflt, the tenth word behind the name, which may itself hold spaces and parentheses.
+fn major_faults(stat: &str) -> Result<u64, String> {
+    let word = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(9)?.parse().ok());
+    word.ok_or_else(|| format!("{STAT} has no count of major faults"))
 }

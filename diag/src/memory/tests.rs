@@ -47,6 +47,10 @@ impl Tree {
         let tree = Self::new(&[
             ("proc/self/status", STATUS),
             ("proc/self/smaps_rollup", ROLLUP),
+            (
+                "proc/self/stat",
+                "4242 (shop) of (all)) S 1 4242 4242 0 -1 4194560 90210 0 77 0 1 2 0 0 20 0 17 0\n",
+            ),
             ("proc/meminfo", MEMINFO),
             ("sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n"),
         ]);
@@ -118,6 +122,7 @@ fn the_process_is_read_exactly() {
     assert_eq!(p.swap_bytes, Reading::Known(64 * 1024), "not SwapPss");
     assert_eq!(p.virtual_bytes, Reading::Known(800_000 * 1024));
     assert_eq!(p.threads, Reading::Known(17));
+    assert_eq!(p.major_faults_total, Reading::Known(77));
 }
 
 #[test]

@@ -112,7 +112,8 @@ impl Table {
         self.bytes(f, "page tables", &p.page_tables_bytes)?;
         self.bytes(f, "main thread's stack", &p.main_stack_bytes)?;
         plain(f, "address space", &p.virtual_bytes, |b| mib(*b))?;
-        plain(f, "threads", &p.threads, u64::to_string)
+        plain(f, "threads", &p.threads, u64::to_string)?;
+        plain(f, "major page faults", &p.major_faults_total, u64::to_string)
     }
 
     fn cgroup(&self, f: Out<'_, '_>, cgroup: &Reading<Cgroup>) -> fmt::Result {

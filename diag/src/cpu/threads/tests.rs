@@ -65,3 +65,38 @@ fn a_thread_that_was_missed_at_first_is_not_charged_with_its_past() {
     threads.forget_ended();
     assert!(threads.tracked.contains_key(&me));
 }
+
+/// Burns so much CPU time on a thread, lets `look` look meanwhile, and gives the thread with what it used by its own clock.
+fn burnt(ns: u64, mut look: impl FnMut()) -> (u32, u64) {
+    let thread = std::thread::spawn(move || {
+        while clock::own_cpu_ns() < ns {
+            std::hint::black_box(());
+        }
+        (crate::sys::thread::thread_id(), clock::own_cpu_ns())
+    });
+    while !thread.is_finished() {
+        look();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    thread.join().unwrap()
+}
+
+#[test]
+fn the_time_of_a_thread_that_ended_is_nearly_known_by_looks() {
+    let _alone = crate::cpu::tests::alone();
+    let mut threads = threads(0);
+    threads.period_ns = 10_000_000;
+    let installed = crate::sys::cpu::signal::install().unwrap();
+    let began_ns = threads.begin_accounts();
+    let (thread, used_ns) = burnt(200_000_000, || {
+        threads.scan_if_due();
+        threads.look_if_due();
+    });
+    threads.scan();
+    let process_ns = threads.end(began_ns);
+    installed.restore().unwrap();
+    let accounts = threads.accounts(process_ns);
+    let known = accounts.ended.get(&thread).copied().unwrap_or(0);
+    // The last look was at most a scan's interval before its end, by far.
+    assert!(known.abs_diff(used_ns) < 50_000_000, "{known} of {used_ns}");
+}

@@ -309,6 +309,30 @@ fn in_a_cgroup_of_its_own_the_charge_is_explained() {
 }
 
 #[test]
+fn a_process_that_reads_its_code_again_and_again_at_the_limit_is_said_to_crawl() {
+    let crawls = |charged: u64, faults: u64| {
+        let (mut base, mut new) = (USUAL.survey(), later(|_| {}).survey());
+        for (survey, faults) in [(&mut base, 1_000), (&mut new, 1_000 + faults)] {
+            survey.waterline.process.major_faults_total = Reading::Known(faults);
+            survey.waterline.cgroup = cgroup(USUAL.anonymous(), 12, 2, 5);
+        }
+        let Reading::Known(cgroup) = &mut new.waterline.cgroup else { unreachable!() };
+        cgroup.limited_by = Some(crate::memory::model::LimitedBy {
+            directory: None,
+            limit_bytes: 150 * MIB,
+            current_bytes: Reading::Known(charged * MIB),
+        });
+        judge(&base, &new, live())
+            .notes
+            .iter()
+            .any(|note| note.contains("crawls") && note.contains("450 pages a second"))
+    };
+    assert!(crawls(149, 4_500));
+    assert!(!crawls(140, 4_500), "there is room");
+    assert!(!crawls(149, 45), "hardly any");
+}
+
+#[test]
 fn growth_that_is_in_no_part_is_said_to_be_unexplained() {
     let (base, mut new) = (USUAL.survey(), later(|_| {}).survey());
     // Pages that jemalloc believes to have given back, and that are no huge pages.

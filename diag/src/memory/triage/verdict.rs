@@ -21,6 +21,9 @@ const LEAST_FILE_BYTES: i64 = 128 << 20;
 const MUCH_OF_HEAP: f64 = 0.05;
 /// A purge that returns this share of the total proves that it was dirty pages.
 const PROVEN_SHARE: f64 = 0.25;
+/// Pages read again a second, so near to the limit, that slow a program down. Seen at 128 MiB: 450 (2026-11-29).
+const CRAWLING_FAULTS: f64 = 50.0;
+const CRAWLING_SHARE: f64 = 0.97;
 
 /// The answer in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,7 +104,24 @@ pub(super) fn decide(t: &mut Triage, base: &Survey, new: &Survey) {
     if let Some(swap) = new.waterline.process.swap_bytes.value().filter(|&b| b > 1 << 20) {
         t.notes.push(format!("{} are swapped out and not part of the total", mib(swap)));
     }
+    t.notes.extend(crawling(t.watched_s, base, new));
     weigh_purge(t);
+}
+
+/// Before the kernel kills at a limit it takes back what files hold, and that is the program's own code.
+fn crawling(watched_s: f64, base: &Survey, new: &Survey) -> Option<String> {
+    let faults = |survey: &Survey| survey.waterline.process.major_faults_total.value();
+    let a_second = faults(new)?.checked_sub(faults(base)?)? as f64 / watched_s;
+    let limited = new.waterline.cgroup.known()?.limited_by.as_ref()?;
+    let (limit, current) = (limited.limit_bytes, limited.current_bytes.value()?);
+    let is_crawling = a_second >= CRAWLING_FAULTS && current as f64 >= limit as f64 * CRAWLING_SHARE;
+    is_crawling.then(|| {
+        format!(
+            "the process crawls: below the limit of {} there is so little room that it has to read {a_second:.0} pages a second of its own \
+             code and files again; this may last for minutes before the kernel kills it",
+            mib(limit)
+        )
+    })
 }
 
 fn verdict(t: &Triage, base: &Survey, new: &Survey) -> (Verdict, Basis, String) {

@@ -6,7 +6,7 @@
 //! it is disabled before it is closed. Source: perf_event_open(2).
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 
 const PERF_TYPE_SOFTWARE: u32 = 1;
@@ -83,13 +83,6 @@ impl PerfEvent {
                 && libc::ioctl(fd, IOC_ENABLE as _, 0) == 0
         };
         if set { Ok(event) } else { Err(io::Error::last_os_error()) }
-    }
-
-    /// CPU time of the thread since the event was made. Known after the thread has ended, too.
-    pub(crate) fn count_ns(&self) -> Option<u64> {
-        let mut count = [0; 8];
-        (&self.0).read_exact(&mut count).ok()?;
-        Some(u64::from_ne_bytes(count))
     }
 }
 
