@@ -332,19 +332,24 @@ struct StackKey {
 }
 
 impl StackKey {
-    /// Each half goes through four lanes, whose multiplications do not wait for each other.
+    /// Each half goes through two lanes, so that four multiplications are under way at a time.
     fn of(frames: &[u64]) -> Self {
-        const LANES: usize = 4;
-        let seeds = |salt: u64| [0, 1, 2, 3].map(|lane| mix(salt ^ lane));
-        let (mut hash, mut check) = (seeds(frames.len() as u64), seeds(!(frames.len() as u64)));
-        for four in frames.chunks(LANES) {
-            for ((hash, check), &address) in hash.iter_mut().zip(&mut check).zip(four) {
-                *hash = mix(*hash ^ address);
-                *check = mix_by(*check ^ address, 0xe703_7ed1_a0b4_28db);
-            }
+        const OTHER: u128 = 0xe703_7ed1_a0b4_28db;
+        let len = frames.len() as u64;
+        let (mut hash, mut hash_of_odd) = (mix(len), mix(!len));
+        let (mut check, mut check_of_odd) = (mix_by(len, OTHER), mix_by(!len, OTHER));
+        let (pairs, last) = frames.as_chunks::<2>();
+        for &[even, odd] in pairs {
+            (hash, check) = (mix(hash ^ even), mix_by(check ^ even, OTHER));
+            (hash_of_odd, check_of_odd) = (mix(hash_of_odd ^ odd), mix_by(check_of_odd ^ odd, OTHER));
         }
-        let all = |lanes: [u64; LANES]| lanes.into_iter().fold(0, |all, lane| mix(all ^ lane));
-        Self { hash: all(hash), check: all(check) }
+        if let [even] = last {
+            (hash, check) = (mix(hash ^ even), mix_by(check ^ even, OTHER));
+        }
+        Self {
+            hash: mix(hash ^ hash_of_odd.rotate_left(32)),
+            check: mix_by(check ^ check_of_odd.rotate_left(32), OTHER),
+        }
     }
 }
 

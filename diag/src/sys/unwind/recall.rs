@@ -18,6 +18,8 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use framehop::FrameAddress;
+
 use super::{Position, StackMemory};
 use crate::sys::region::{Region, zeroed_struct};
 use crate::sys::thread::with_state;
@@ -200,17 +202,20 @@ impl<'a> Recall<'a> {
         count: &mut usize,
     ) -> Taken {
         let begin = self.next + 1;
-        let mut taken = Taken::Some;
+        let (mut taken, mut last) = (Taken::Some, None);
         for frame in self.before.get(begin..).unwrap_or_default() {
-            let Some(next) = frame.after(at, stack) else { break };
+            let Some(address) = frame.if_there(stack) else { break };
             let Some(place) = out.get_mut(*count) else {
                 taken = Taken::Full;
                 break;
             };
-            *at = next;
-            *place = at.address.address_for_lookup();
+            *place = address.address_for_lookup();
             *count += 1;
             self.next += 1;
+            last = Some(frame);
+        }
+        if let Some(position) = last.and_then(|frame| frame.position(at)) {
+            *at = position;
         }
         self.same = begin..self.next + 1;
         self.taken_over += self.same.len() as u32;
@@ -285,18 +290,23 @@ impl Frame {
             && self.fp.load(Ordering::Relaxed) == at.registers.fp
     }
 
-    /// This frame, if it still is the caller of the one that the walk is at.
+    /// Its address, if it still is the caller of the one that the walk is at, which was before it.
     #[inline]
-    fn after(&self, at: &Position, stack: &impl StackMemory) -> Option<Position> {
-        let (sp, fp) = (self.sp.load(Ordering::Relaxed), self.fp.load(Ordering::Relaxed));
+    fn if_there(&self, stack: &impl StackMemory) -> Option<FrameAddress> {
         let return_address = self.return_address.load(Ordering::Relaxed);
-        let fp_at = self.fp_at.load(Ordering::Relaxed);
-        let same_fp = match fp_at {
+        let same_fp = match self.fp_at.load(Ordering::Relaxed) {
             OPAQUE => false,
             0 => true,
-            address => stack.read(address) == Some(fp),
+            address => stack.read(address) == Some(self.fp.load(Ordering::Relaxed)),
         };
-        let same = same_fp && stack.read(sp.wrapping_sub(8)) == Some(return_address);
-        same.then(|| at.caller(return_address, sp, fp, fp_at)).flatten()
+        let at = self.sp.load(Ordering::Relaxed).wrapping_sub(8);
+        let same = same_fp && stack.read(at) == Some(return_address);
+        same.then(|| FrameAddress::from_return_address(return_address)).flatten()
+    }
+
+    /// The walk at this frame.
+    fn position(&self, inner: &Position) -> Option<Position> {
+        let of = |word: &AtomicU64| word.load(Ordering::Relaxed);
+        inner.caller(of(&self.return_address), of(&self.sp), of(&self.fp), of(&self.fp_at))
     }
 }
