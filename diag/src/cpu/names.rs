@@ -53,6 +53,7 @@ mod tests {
         let me = crate::sys::thread::thread_id();
         names.look(me);
         assert_ne!(names.get(me), "worker");
+        names.note(me, b"its maker\0\0\0\0\0\0\0");
         names.note(me, b"worker\0\0\0\0\0\0\0\0\0\0");
         names.note(me, &[0; 16]);
         names.look(me);

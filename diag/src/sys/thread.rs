@@ -36,8 +36,8 @@ pub(crate) struct ThreadState {
     /// last sample.
     pub(crate) sampled_stack: Cell<(usize, usize)>,
     pub(crate) cpu_sampled: Cell<(u32, u64)>,
-    /// Session whose samples have this thread's name.
-    pub(crate) named_in: Cell<u32>,
+    /// And a session, with the samples of this thread in it.
+    pub(crate) samples_in: Cell<(u32, u32)>,
     /// Address of the signal that is being passed on to the handler before ours, or 0.
     pub(crate) forwarded: Cell<usize>,
 }
@@ -60,7 +60,7 @@ thread_local! {
             id: Cell::new(0),
             sampled_stack: Cell::new((0, 0)),
             cpu_sampled: Cell::new((0, 0)),
-            named_in: Cell::new(0),
+            samples_in: Cell::new((0, 0)),
             forwarded: Cell::new(0),
         }
     };

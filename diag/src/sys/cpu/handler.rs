@@ -4,7 +4,7 @@
 //! - thread-local state: constant-initialised, no destructor ([`crate::sys::thread`]); only fields of the handler's own;
 //! - gettid, clock_gettime (CPU clock of the thread), ioctl and process_vm_readv: raw system calls, no lock of libc's;
 //! - on a thread's first sample, its stack's bounds: open, ioctl or read, close (all async-signal-safe);
-//! - on a thread's first sample, prctl(PR_GET_NAME): raw system call;
+//! - on a thread's first sample, the second, the fourth and so on, prctl(PR_GET_NAME): raw system call;
 //! - the walk by cached rules ([`Walker::walk_cached_in_handler`]): reads words of the stack inside verified bounds;
 //! - with a flight recorder, the time-stamp counter or clock_gettime through the vDSO ([`crate::sys::ticks`], chosen before);
 //! - atomics on preallocated tables ([`super::ring`]).
@@ -324,9 +324,14 @@ impl Shared {
             sample.at_ticks = if wanted { crate::sys::ticks::now() } else { 0 };
         }
         sample.by_process = matches!(signal, Signal::Timer(Origin::Process, _));
-        // With the first sample: the sampler meets a thread before it is named, or not at all.
-        let is_named = state.named_in.replace(session) == session;
-        sample.name = if is_named { [0; 16] } else { thread::kernel_name() };
+        // The sampler meets a thread before it is named, or not at all. So does the first sample, sometimes: the name comes with the
+        // first, the second, the fourth and so on.
+        let number = match state.samples_in.get() {
+            (known, number) if known == session => number.saturating_add(1),
+            _ => 1,
+        };
+        state.samples_in.set((session, number));
+        sample.name = if number.is_power_of_two() { thread::kernel_name() } else { [0; 16] };
         self.walk_in_handler(registers, state, sample);
         claimed.publish();
     }

@@ -50,7 +50,7 @@ zeroed_struct! {
         pub(crate) cpu_ns: u64,
         /// Whether the process's timer sent it, to a thread without one.
         pub(crate) by_process: bool,
-        /// The kernel's name of the thread with its first sample; empty with others.
+        /// The kernel's name of the thread with some of its samples, the first among them; empty with others.
         pub(crate) name: [u8; 16],
         /// Innermost first.
         pub(crate) frames: [u64; MAX_FRAMES],
