@@ -9,9 +9,17 @@ pub(super) fn on(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
+/// What ends the name of a file that is being written; a dot begins it.
+const UNFINISHED: &str = ".part";
+
+/// The name that an unfinished file was to have.
+pub(super) fn unfinished(name: &str) -> Option<&str> {
+    name.strip_prefix('.')?.strip_suffix(UNFINISHED)
+}
+
 /// Writes under a name that no reader takes for a capture, then renames.
 pub(super) fn write_whole(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let part = dir.join(format!(".{name}.part"));
+    let part = dir.join(format!(".{name}{UNFINISHED}"));
     let written = fs::write(&part, bytes).and_then(|()| fs::rename(&part, dir.join(name)));
     written.map_err(|e| {
         let _ = fs::remove_file(&part);
