@@ -122,6 +122,24 @@ fn two_files_are_enough() {
     assert!(run.stdout.contains("1. leak: orders::Sessions::remember"), "{}", run.stdout);
 }
 
+/// The clock went back by an hour between the two, so that the older one has the later date. Its stacks were taken for those of the
+/// newer one: wrong names, or where it had fewer an index out of bounds.
+#[test]
+fn the_newest_capture_is_so_by_the_time_of_the_process() {
+    let sessions = || Stack { name: "orders::Sessions::remember", alive: (0..40).collect(), born: 40 };
+    let fill = |name| Stack { name, alive: (0..3).collect(), born: 3 };
+    for before in [vec![fill("orders::load"), fill("orders::index"), sessions()], vec![sessions()]] {
+        let dir = tempfile::tempdir().unwrap();
+        save(&dir.path().join("a.pb.gz"), &capture(STARTED, 40, &before));
+        save(&dir.path().join("b.pb.gz"), &leaky(STARTED, 300));
+        let run = run(dir.path(), &["leaks", "a.pb.gz", "b.pb.gz"]);
+        // Without captures in between it is not called a leak.
+        run.ok();
+        let first = run.stdout.lines().find(|line| line.starts_with("1. "));
+        assert_eq!(first, Some("1. unbounded so far: orders::Sessions::remember"), "{}", run.stdout);
+    }
+}
+
 #[test]
 fn profiles_without_ages_get_a_weaker_answer_that_says_so() {
     let dir = tempfile::tempdir().unwrap();

@@ -16,7 +16,7 @@ const MOST_SUSPECTS: usize = 10;
 pub fn judge_captures(captures: &[&Profile], options: &Options) -> Result<Report, ProfileError> {
     match CaptureSeries::new(captures) {
         Ok(series) => {
-            let Some(last) = newest(captures) else {
+            let Some(&last) = captures.get(series.newest) else {
                 return Err(ProfileError::Invalid { what: "nothing to judge" });
             };
             let options = Options {
@@ -61,10 +61,6 @@ fn next(verdict: Verdict, target: &str) -> Vec<String> {
     }
 }
 
-fn newest<'a>(captures: &[&'a Profile]) -> Option<&'a Profile> {
-    captures.iter().copied().max_by_key(|p| p.meta().time_unix_ns)
-}
-
 /// What grew by more than sampling explains, and in most steps.
 fn by_growth(captures: &[&Profile], options: &Options) -> Result<Report, ProfileError> {
     let mut captures = captures.to_vec();
@@ -76,7 +72,8 @@ fn by_growth(captures: &[&Profile], options: &Options) -> Result<Report, Profile
     let compared = DiffOptions { kind, rows: RowBy::Site, limit: None };
     let difference = diff(first, last, &compared)?;
     let course = trend(&captures, &compared)?;
-    let span_ns = last.meta().time_unix_ns.zip(first.meta().time_unix_ns).map_or(0, |(a, b)| a - b);
+    let span_ns =
+        last.meta().time_unix_ns.zip(first.meta().time_unix_ns).map_or(0, |(a, b)| a.saturating_sub(b));
     let hours = span_ns as f64 / 3.6e12;
     let steps = captures.len().saturating_sub(1);
     let steady = |site: &str| {
@@ -121,7 +118,8 @@ fn by_growth(captures: &[&Profile], options: &Options) -> Result<Report, Profile
         .collect();
     suspects.sort_by(|a, b| b.bytes_per_hour_low.total_cmp(&a.bytes_per_hour_low).then(a.site.cmp(&b.site)));
     suspects.truncate(MOST_SUSPECTS);
-    let explained: i64 = suspects.iter().map(|s| (s.bytes_per_hour * hours) as i64).sum();
+    let explained =
+        suspects.iter().fold(0i64, |sum, s| sum.saturating_add((s.bytes_per_hour * hours) as i64));
     let period = last.meta().period.as_ref().filter(|p| p.value_type.unit == "bytes");
     let mut reasons =
         vec!["these profiles carry no ages, so that growth can be shown but not judged; `diag-cli capture` takes them with \
@@ -138,7 +136,10 @@ fn by_growth(captures: &[&Profile], options: &Options) -> Result<Report, Profile
         tested: course.rows_total,
         live_bytes: difference.new_total,
         suspects,
-        unexplained_bytes: difference.new_total - difference.base_total - explained,
+        unexplained_bytes: difference
+            .new_total
+            .saturating_sub(difference.base_total)
+            .saturating_sub(explained),
         next: vec![format!("diag-cli diff {} --stacks", options.target)],
         ..Report::default()
     };

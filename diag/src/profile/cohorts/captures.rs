@@ -38,7 +38,9 @@ pub enum SeriesFault {
 pub struct CaptureSeries {
     /// The cohorts; rows are numbered by stack over all captures.
     pub cohorts: Cohorts,
-    /// The stacks of the last capture by row.
+    /// Which of the given captures is the last by the process's own time; the wall clock may have been set back since.
+    pub newest: usize,
+    /// Its stacks by row.
     pub stacks: HashMap<u32, StackId>,
     /// When the process started, on the same clock; `None` where the captures do not say.
     pub process_start_ns: Option<i64>,
@@ -52,20 +54,22 @@ impl CaptureSeries {
     /// # Errors
     /// [`SeriesFault`].
     pub fn new(captures: &[&Profile]) -> Result<Self, SeriesFault> {
-        let mut captures: Vec<(i64, &Profile)> = captures
+        let mut captures: Vec<(i64, usize, &Profile)> = captures
             .iter()
-            .map(|p| taken_ns(p).map(|at| (at, *p)))
+            .enumerate()
+            .map(|(position, p)| taken_ns(p).map(|at| (at, position, *p)))
             .collect::<Option<_>>()
             .ok_or(SeriesFault::NoAges)?;
-        captures.sort_by_key(|(at, _)| *at);
-        captures.dedup_by_key(|(at, _)| *at);
-        let (Some((first, _)), Some((last, newest))) = (captures.first(), captures.last()) else {
+        captures.sort_by_key(|(at, ..)| *at);
+        captures.dedup_by_key(|(at, ..)| *at);
+        let (Some((first, ..)), Some((last, newest, last_profile))) = (captures.first(), captures.last())
+        else {
             return Err(SeriesFault::OneTime);
         };
         if first == last {
             return Err(SeriesFault::OneTime);
         }
-        let started: Vec<Option<i64>> = captures.iter().map(|(_, p)| process_started_ns(p)).collect();
+        let started: Vec<Option<i64>> = captures.iter().map(|(.., p)| process_started_ns(p)).collect();
         if started.windows(2).any(|pair| pair.first() != pair.last()) {
             return Err(SeriesFault::Restarted);
         }
@@ -74,17 +78,18 @@ impl CaptureSeries {
         let ageless = |p: &Profile| {
             p.find_str("born_at").is_none() && (holds(p) || comment(p, TAKEN_COMMENT).is_none())
         };
-        if captures.iter().any(|(_, p)| ageless(p)) {
+        if captures.iter().any(|(.., p)| ageless(p)) {
             return Err(SeriesFault::NoAges);
         }
         let mut series = Self {
-            cohorts: Cohorts::new(*first, (last - first) / CELLS, MEMORY_LIMIT),
+            cohorts: Cohorts::new(*first, last.saturating_sub(*first) / CELLS, MEMORY_LIMIT),
+            newest: *newest,
             stacks: HashMap::new(),
             process_start_ns: started.first().copied().flatten(),
-            period_bytes: period(newest),
+            period_bytes: period(last_profile),
         };
         let mut numbers: HashMap<u64, u32> = HashMap::new();
-        for (at, profile) in &captures {
+        for (at, _, profile) in &captures {
             series.stacks = series.show(*at, profile, &mut numbers);
         }
         Ok(series)
