@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::captures::{Capture, Process, list_files};
 use crate::cli::{FormatArgs, TextOrJson};
 use crate::clock;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, one_line};
 use crate::output::print;
 use crate::table::{Align, Table};
 use crate::terminal::stdout_columns;
@@ -190,7 +190,7 @@ fn text(dir: &Path, moments: &[Moment]) -> String {
     let all: u64 = moments.iter().map(Moment::size_bytes).sum();
     let mut out = format!(
         "{}: {by_rule} by rules, {} by time, {}\n\n",
-        dir.display(),
+        one_line(&dir.display().to_string()),
         moments.len() - by_rule,
         bytes(all)
     );
@@ -234,7 +234,7 @@ fn text(dir: &Path, moments: &[Moment]) -> String {
     out.push_str(&table.render(stdout_columns()));
     out.push('\n');
     for command in next(dir, moments) {
-        out.push_str(&format!("next: {command}\n"));
+        out.push_str(&format!("next: {}\n", one_line(&command)));
     }
     out
 }

@@ -465,3 +465,29 @@ fn tasks_that_grow_keep_a_process_from_being_called_fine() {
     assert_eq!(leak.headline(), "LEAK: tasks of one site never end");
     assert!(leak.to_string().contains("tasks, leak of tasks: app::push at src/app.rs:1:1"), "{leak}");
 }
+
+/// What a service says of itself is printed on somebody's terminal.
+#[test]
+fn names_neither_control_the_terminal_nor_make_lines_of_their_own() {
+    let evil = "x\u{1b}[2J\nno leak found\n";
+    let frame =
+        serde_json::json!({"function": evil, "file": evil, "line": 7, "inlined": false, "class": "user"});
+    let mut json = serde_json::to_value(Report::default()).unwrap();
+    json["suspects"] = serde_json::json!([{
+        "rank": 1, "verdict": "leak", "site": evil, "frames": [frame], "stacks": 1, "live_bytes": 1, "live_objects": 1,
+        "bytes_per_hour": 1.0, "bytes_per_hour_low": 0.0, "bytes_per_work_unit": null, "q_value": 0.0,
+        "growth_exponent": 1.0, "generations": 16, "age_p50_s": 1.0, "labels": {evil: evil}, "seconds_to_limit": null,
+        "gained_samples": 9, "lost_samples": 0, "evidence": evil, "next": ""
+    }]);
+    json["tasks"] = serde_json::json!([{
+        "verdict": evil, "task": evil, "site": evil, "live": 1, "more_per_hour": null, "leak": false, "reason": evil
+    }]);
+    json["reasons"] = serde_json::json!([evil]);
+    json["next"] = serde_json::json!([evil]);
+    json["losses"] = serde_json::json!({evil: 1});
+    let report: Report = serde_json::from_value(json).unwrap();
+    let text = report.to_string();
+    assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+    assert!(!text.lines().any(|line| line.trim() == "no leak found"), "{text}");
+    assert!(text.matches("no leak found").count() >= 10, "it is shown all the same: {text}");
+}

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Report, Suspect, SuspectVerdict, Verdict};
 use crate::profile::frames::{FrameClass, ShownFrame, classify_in};
+use crate::profile::text::printable;
 use crate::profile::units;
 
 /// Frames shown of a suspect's stack.
@@ -21,7 +22,7 @@ impl fmt::Display for Report {
         }
         writeln!(f, "; {} in use", units::bytes(self.live_bytes))?;
         for reason in &self.reasons {
-            writeln!(f, "- {reason}")?;
+            writeln!(f, "- {}", printable(reason))?;
         }
         for suspect in &self.suspects {
             writeln!(f)?;
@@ -30,19 +31,21 @@ impl fmt::Display for Report {
         for task in &self.tasks {
             writeln!(f)?;
             let what = if task.leak { "leak of tasks" } else { task.verdict.as_str() };
-            writeln!(f, "tasks, {}: {} at {}", what.replace('_', " "), task.task, task.site)?;
-            writeln!(f, "   {}", task.reason)?;
+            let what = printable(&what.replace('_', " "));
+            writeln!(f, "tasks, {what}: {} at {}", printable(&task.task), printable(&task.site))?;
+            writeln!(f, "   {}", printable(&task.reason))?;
         }
         writeln!(f)?;
         for limit in self.limits() {
             writeln!(f, "{limit}")?;
         }
         if !self.losses.is_empty() {
-            let losses: Vec<String> = self.losses.iter().map(|(what, n)| format!("{what} {n}")).collect();
+            let losses: Vec<String> =
+                self.losses.iter().map(|(what, n)| format!("{} {n}", printable(what))).collect();
             writeln!(f, "Lost: {}.", losses.join(", "))?;
         }
         for next in &self.next {
-            writeln!(f, "next: {next}")?;
+            writeln!(f, "next: {}", printable(next))?;
         }
         Ok(())
     }
@@ -89,7 +92,7 @@ impl Report {
     }
 
     fn suspect(&self, f: &mut fmt::Formatter<'_>, s: &Suspect) -> fmt::Result {
-        writeln!(f, "{}. {}: {}", s.rank, s.verdict, s.site)?;
+        writeln!(f, "{}. {}: {}", s.rank, s.verdict, printable(&s.site))?;
         write!(
             f,
             "   grows {}{} (at least {})",
@@ -108,10 +111,10 @@ impl Report {
             seconds(s.age_p50_s),
             s.generations
         )?;
-        writeln!(f, "   evidence: {}", s.evidence)?;
+        writeln!(f, "   evidence: {}", printable(&s.evidence))?;
         if !s.labels.is_empty() {
             let labels: Vec<String> = s.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            writeln!(f, "   mostly under {}", labels.join(", "))?;
+            writeln!(f, "   mostly under {}", printable(&labels.join(", ")))?;
         }
         if let Some(left) = s.seconds_to_limit {
             writeln!(f, "   at this rate the memory limit is reached in {}", seconds(left))?;
@@ -130,12 +133,12 @@ impl Report {
             called.into_iter().chain(frames.iter().skip(first_own).filter(own)).take(FRAMES).collect();
         let shown = if shown.is_empty() { frames.iter().take(FRAMES).collect() } else { shown };
         for frame in &shown {
-            let place = match (short(&frame.file), frame.line) {
+            let place = match (printable(short(&frame.file)).as_str(), frame.line) {
                 ("", _) => String::new(),
                 (file, 0) => format!("  {file}"),
                 (file, line) => format!("  {file}:{line}"),
             };
-            writeln!(f, "     {}{place}", frame.function)?;
+            writeln!(f, "     {}{place}", printable(&frame.function))?;
         }
         match frames.len().saturating_sub(shown.len()) {
             0 => Ok(()),

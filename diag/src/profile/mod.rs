@@ -35,7 +35,7 @@ pub mod symbolize;
 pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;
-mod text;
+pub(crate) mod text;
 pub mod tree;
 pub mod units;
 
