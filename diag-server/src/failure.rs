@@ -8,6 +8,9 @@ use crate::content;
 
 pub(crate) const GO_PPROF: HeaderName = HeaderName::from_static("x-go-pprof");
 
+/// Of a text that is told; the longest of ours has some 300.
+const MOST_CHARS: usize = 600;
+
 /// A refusal: what is wrong and what to do, in text.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -45,9 +48,19 @@ impl Failure {
     }
 }
 
+/// Texts quote what was asked for: one line all the same, without what controls a terminal, and not without end.
+fn line(text: &str) -> String {
+    let mut line: String =
+        text.chars().take(MOST_CHARS).map(|c| if c.is_control() { '?' } else { c }).collect();
+    if text.chars().nth(MOST_CHARS).is_some() {
+        line.push('…');
+    }
+    line
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let mut text = self.text;
+        let mut text = line(&self.text);
         text.push('\n');
         let mut response = (self.status, text).into_response();
         let headers = response.headers_mut();

@@ -183,6 +183,20 @@ async fn the_data_of_the_ui() {
     refused(request("GET", endpoints::API_COURSES), StatusCode::BAD_REQUEST).await;
 }
 
+/// A pattern is quoted in the error; once it was with its line feeds and escapes.
+#[tokio::test]
+async fn an_error_is_one_line_whatever_it_quotes() {
+    let long = "(".repeat(5_000);
+    for pattern in ["(%0aX-Evil:%201%1b%5b2J", "(%0d%0a", "(%00", &long] {
+        for parameter in ["focus=", "label=age="] {
+            let path = format!("{}?{parameter}{pattern}", endpoints::API_VIEW);
+            let text = refused(request("GET", &path), StatusCode::BAD_REQUEST).await;
+            let line = text.strip_suffix('\n').unwrap();
+            assert!(!line.contains(char::is_control) && line.chars().count() < 700, "{line:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn cmdline_is_separated_by_nul() {
     let answer = get_ok(endpoints::PPROF_CMDLINE).await;
