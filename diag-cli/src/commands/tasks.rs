@@ -184,7 +184,7 @@ fn table(report: &TasksReport, most: usize, columns: Option<usize>) -> String {
     }
     out.push('\n');
     out.push_str(&rows.render(columns));
-    let more = report.more + report.sites.len().saturating_sub(most);
+    let more = report.more.saturating_add(report.sites.len().saturating_sub(most));
     if more > 0 {
         out.push_str(&format!("and {more} more sites; -n lists more\n"));
     }

@@ -168,14 +168,16 @@ fn heap_sites(profile: &Profile, type_index: usize) -> Vec<Site> {
     let mut bytes_by_stack: HashMap<StackId, i64> = HashMap::new();
     for sample in profile.samples() {
         let bytes = sample.values.get(type_index).copied().unwrap_or(0);
-        *bytes_by_stack.entry(sample.stack).or_insert(0) += bytes;
+        let sum = bytes_by_stack.entry(sample.stack).or_insert(0);
+        *sum = sum.saturating_add(bytes);
     }
     let mut sites: HashMap<(String, String), Site> = HashMap::new();
     for (stack, bytes) in bytes_by_stack.into_iter().filter(|(_, bytes)| *bytes != 0) {
         let Some(at) = classes.site(profile, stack) else { continue };
         let frame = show(profile, at);
         let key = (frame.function.clone(), frame.file.clone());
-        sites.entry(key).or_insert_with(|| site(&frame, 0, 0)).value += bytes;
+        let site = sites.entry(key).or_insert_with(|| site(&frame, 0, 0));
+        site.value = site.value.saturating_add(bytes);
     }
     sites.into_values().collect()
 }
