@@ -79,6 +79,8 @@ const WORK: [(&str, Measure); 3] = [
 
 #[cfg(all(tokio_unstable, feature = "console"))]
 mod console {
+    use std::time::Duration;
+
     use tracing_subscriber::prelude::*;
 
     use super::*;
@@ -88,40 +90,61 @@ mod console {
 
     /// From here on everything is seen by console-subscriber, with diag's bound of tasks above it.
     pub(super) fn compare(runtime: &Runtime) {
-        let options =
-            diag::console::ConsoleOptions::new().listen(([127, 0, 0, 1], 0).into()).max_tasks(TASKS);
+        let options = diag::console::ConsoleOptions::new()
+            .listen(([127, 0, 0, 1], 0).into())
+            .max_tasks(TASKS)
+            .retention(Duration::from_secs(1));
         tracing_subscriber::registry().with(diag::console::layer(options)).init();
         if let Some(problem) = diag::console::problem() {
             return println!("tokio-console: {problem}");
         }
+        let before = in_use_bytes();
+        let live: Vec<_> = runtime.block_on(async {
+            let live: Vec<_> = (0..TASKS).map(|_| tokio::spawn(pending::<()>())).collect();
+            tokio::task::yield_now().await;
+            live
+        });
+        let a_task = in_use_bytes().saturating_sub(before) / TASKS;
+        println!(
+            "tokio-console: a live task: {a_task} B of malloc's ({} of {} are kept)",
+            kept(),
+            live.len()
+        );
+        runtime.block_on(async {
+            for task in live {
+                task.abort();
+                let _ = task.await;
+            }
+        });
+        // It forgets them.
+        std::thread::sleep(Duration::from_secs(5));
         for (what, ns) in WORK {
             let mut rounds: Vec<f64> = (0..ROUNDS).map(|_| ns(runtime, Spawn::Tokio)).collect();
             rounds.sort_by(f64::total_cmp);
-            let name = format!("tokio-console: {what}");
+            let (name, ns) = (format!("tokio-console: {what}"), rounds[ROUNDS / 2]);
             println!(
-                "{name:<44} {:>9.1} ns in all, median of {ROUNDS}; its own thread not counted",
-                rounds[ROUNDS / 2]
+                "{name:<44} {ns:>9.1} ns in all, median of {ROUNDS}, its own thread not counted; {} tasks kept",
+                kept()
             );
         }
-        let before = resident_bytes();
-        let live: Vec<_> = runtime.block_on(async {
-            let live = (0..TASKS).map(|_| tokio::spawn(pending::<()>())).collect();
-            // Its thread takes them over once a second.
-            tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-            live
-        });
-        let a_task = resident_bytes().saturating_sub(before) / TASKS as u64;
-        let kept = diag::console::stats().map_or(0, |stats| stats.tasks_kept);
-        println!(
-            "tokio-console: a live task: {a_task} B of resident memory ({kept} of {} are kept)",
-            live.len()
-        );
     }
 
-    fn resident_bytes() -> u64 {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).unwrap_or(0) << 10
+    fn kept() -> u64 {
+        diag::console::stats().map_or(0, |stats| stats.tasks_kept)
+    }
+
+    /// What malloc has given out: the resident memory still holds what came before.
+    #[cfg(target_env = "gnu")]
+    fn in_use_bytes() -> usize {
+        #[allow(unsafe_code, reason = "malloc's own count, in a benchmark")]
+        // SAFETY: reads counters.
+        let counts = unsafe { libc::mallinfo2() };
+        counts.uordblks + counts.hblkhd
+    }
+
+    #[cfg(not(target_env = "gnu"))]
+    fn in_use_bytes() -> usize {
+        0
     }
 }
 
