@@ -1,4 +1,4 @@
-//! Takes heap profiles for a request: one now, or two with a wait between them.
+//! Takes profiles for a request: one now, or two with a wait between them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::{StatusCode, Uri};
 use diag::Diag;
 use diag::heap::SnapshotOptions;
-use diag::profile::Profile;
+use diag::profile::{Profile, delta};
 
 use crate::failure::Failure;
 use crate::limits::Shared;
@@ -47,22 +47,41 @@ pub(crate) struct Taken {
     pub(crate) new: Profile,
 }
 
-/// Takes what is asked for and finishes it, on a blocking thread. Dropping the future ends the wait.
+impl Taken {
+    /// What came between the two, or the one.
+    pub(crate) fn change(self) -> Result<Profile, Failure> {
+        match self.base {
+            Some(base) => delta(&base, &self.new).map_err(|e| Failure::internal(e.to_string())),
+            None => Ok(self.new),
+        }
+    }
+}
+
+/// Takes the heap profiles that are asked for, and finishes them.
 pub(crate) async fn collect<T: Send + 'static>(
     shared: &Arc<Shared>,
     ask: Ask,
     finish: impl FnOnce(&Diag, Taken) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     let ages = ask.ages;
-    let Some(wait) = ask.wait else {
-        return shared
-            .heavy(move |diag| finish(diag, Taken { base: None, new: snapshot(diag, ages)? }))
-            .await;
+    taken_by(shared, ask.wait, move |diag| snapshot(diag, ages), finish).await
+}
+
+/// Takes a profile, or with `wait` two, and finishes them, on a blocking thread. Dropping the future ends the wait.
+pub(crate) async fn taken_by<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    wait: Option<Duration>,
+    take: impl Fn(&Diag) -> Result<Profile, Failure> + Clone + Send + 'static,
+    finish: impl FnOnce(&Diag, Taken) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let Some(wait) = wait else {
+        return shared.heavy(move |diag| finish(diag, Taken { base: None, new: take(diag)? })).await;
     };
     let seat = shared.wait_seat(wait)?;
-    let base = Some(seat.heavy(move |diag| snapshot(diag, ages)).await?);
+    let first = take.clone();
+    let base = Some(seat.heavy(move |diag| first(diag)).await?);
     tokio::time::sleep(wait).await;
-    seat.heavy(move |diag| finish(diag, Taken { base, new: snapshot(diag, ages)? })).await
+    seat.heavy(move |diag| finish(diag, Taken { base, new: take(diag)? })).await
 }
 
 fn snapshot(diag: &Diag, ages: bool) -> Result<Profile, Failure> {

@@ -431,7 +431,10 @@ async fn nonsense_is_refused_before_any_work() {
     ] {
         refused(request("GET", path), StatusCode::BAD_REQUEST).await;
     }
-    refused(request("GET", "/debug/diag/api/v1/flamegraph?kind=tasks"), StatusCode::NOT_IMPLEMENTED).await;
+    for kind in ["tasks", "mutex", "block"] {
+        let path = format!("/debug/diag/api/v1/flamegraph?kind={kind}&ages=1");
+        refused(request("GET", &path), StatusCode::BAD_REQUEST).await;
+    }
     refused(request("PUT", "/debug/pprof/heap"), StatusCode::METHOD_NOT_ALLOWED).await;
     refused(request("GET", "/debug/pprof/nothing"), StatusCode::NOT_FOUND).await;
     let hostile =

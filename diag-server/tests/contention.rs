@@ -125,6 +125,9 @@ fn both_profiles_name_the_code_as_bytes_and_as_text() {
         let text = get_ok(server(), &format!("{path}?debug=1")).text();
         assert!(text.starts_with(&format!("{first}cycles/second=1000000000\nsampling period=1\n")), "{text}");
         assert!(text.contains(leaf), "{text}");
+        let drawn =
+            get_ok(server(), &format!("/debug/diag/api/v1/flamegraph?kind={name}&type=contentions")).text();
+        assert!(drawn.contains("contention::Books") && drawn.contains("contentions"), "{name}");
         let bare = pprof::decode(&get_ok(server(), &format!("{path}?symbolize=false")).body).unwrap();
         assert_eq!(bare.functions().len(), 0);
     }

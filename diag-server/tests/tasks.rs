@@ -84,6 +84,11 @@ fn tasks_are_served_as_text_as_json_and_to_pprof() {
     let change = pprof::decode(&get(addr, "/debug/pprof/tasks?seconds=1").1).unwrap();
     assert_eq!(change.total(0), 0);
 
+    let drawn = text(addr, "/debug/diag/api/v1/flamegraph?kind=tasks");
+    assert!(drawn.contains("tasks::waits_for_ever (3 tasks"), "{drawn}");
+    let (status, _) = get(addr, "/debug/diag/api/v1/flamegraph?kind=tasks&seconds=1");
+    assert_eq!(status, 200, "what has not changed draws an empty picture");
+
     let report: Value = serde_json::from_str(&text(addr, "/debug/diag/api/v1/tasks")).unwrap();
     assert_eq!(report["schema"], "diag.tasks/1");
     assert_eq!(report["totals"]["live"], 4);

@@ -1,18 +1,20 @@
 //! `/debug/diag/api/v1/flamegraph`: `kind=heap`, `type=inuse_space`, `ages=1`, `base=N` or `seconds=N` (what changes
-//! within N seconds); `kind=cpu` with `seconds=N`, `hz=`, `mode=wall` as for the profile; `format=svg|html`.
+//! within N seconds); `kind=cpu` with `seconds=N`, `hz=`, `mode=wall` as for the profile; `kind=tasks`, `mutex` or `block`, as they are or
+//! what comes within `seconds=N`; `format=svg|html`.
 
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::Uri;
 use axum::response::Response;
 use diag::Diag;
 use diag::profile::Profile;
 use flamegraphs::{Options, render_diff_html, render_diff_svg, render_html, render_svg};
 
-use crate::collect::{Ask, Taken, collect, with_names};
+use crate::collect::{Ask, Taken, collect, taken_by, with_names};
 use crate::failure::Failure;
 use crate::limits::Shared;
+use crate::pprof::{contention, tasks};
 use crate::query::Query;
 use crate::{content, cpu};
 
@@ -22,12 +24,30 @@ pub(crate) async fn flamegraph(State(shared): State<Arc<Shared>>, uri: Uri) -> R
     match query.get("kind") {
         None | Some("heap") => of_heap(&shared, &uri, drawing).await,
         Some("cpu") => of_cpu(&shared, &query, drawing).await,
-        Some("tasks") => Err(Failure::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "this build of diag collects no profiles of tasks: kind is heap or cpu",
-        )),
-        Some(_) => Err(Failure::bad_request("kind must be heap or cpu")),
+        Some("tasks") => of_now(&shared, &query, drawing, tasks::now).await,
+        Some(kind) => match contention::of_kind(kind) {
+            Some(now) => of_now(&shared, &query, drawing, now).await,
+            None => Err(Failure::bad_request("kind must be heap, cpu, tasks, mutex or block")),
+        },
     }
+}
+
+async fn of_now(
+    shared: &Arc<Shared>,
+    query: &Query,
+    drawing: Drawing,
+    now: impl Fn(&Diag) -> Result<Profile, Failure> + Clone + Send + 'static,
+) -> Result<Response, Failure> {
+    only_of_heap(query)?;
+    let (wait, symbolize) = (query.seconds("seconds")?, query.flag("symbolize", true)?);
+    taken_by(shared, wait, now, move |diag, taken| drawing.draw(diag, None, taken.change()?, symbolize)).await
+}
+
+fn only_of_heap(query: &Query) -> Result<(), Failure> {
+    if query.get("base").is_some() || query.flag("ages", false)? {
+        return Err(Failure::bad_request("base and ages go with kind=heap; the others take seconds"));
+    }
+    Ok(())
 }
 
 async fn of_heap(shared: &Arc<Shared>, uri: &Uri, mut drawing: Drawing) -> Result<Response, Failure> {
@@ -45,9 +65,7 @@ async fn of_heap(shared: &Arc<Shared>, uri: &Uri, mut drawing: Drawing) -> Resul
 }
 
 async fn of_cpu(shared: &Arc<Shared>, query: &Query, drawing: Drawing) -> Result<Response, Failure> {
-    if query.get("base").is_some() || query.flag("ages", false)? {
-        return Err(Failure::bad_request("base and ages go with kind=heap; kind=cpu takes seconds"));
-    }
+    only_of_heap(query)?;
     let ask = cpu::Ask::of(query)?;
     // Said now rather than when it is recorded.
     if let Some(kind) = drawing.kind.as_deref().filter(|kind| !ask.types().contains(kind)) {

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use diag::profile::{Profile, ProfileError, delta, pprof};
+use diag::profile::{Profile, ProfileError, pprof};
 use diag::{Diag, sync};
 
 use super::listing;
-use crate::collect::with_names;
+use crate::collect::{taken_by, with_names};
 use crate::content;
 use crate::failure::Failure;
 use crate::limits::Shared;
@@ -44,31 +44,34 @@ async fn profile(
     if as_text && wait.is_some() {
         return Err(Failure::bad_request("seconds and debug do not go together; leave debug out"));
     }
-    let mut seat = None;
-    let mut base = None;
-    if let Some(wait) = wait {
-        seat = Some(shared.wait_seat(wait)?);
-        base = Some(shared.light(move |diag| taken(diag, take)).await?);
-        tokio::time::sleep(wait).await;
-    }
-    let answer = shared.heavy(move |diag| {
-        let new = taken(diag, take)?;
-        let new = match base {
-            Some(base) => delta(&base, &new).map_err(|e| Failure::internal(e.to_string()))?,
-            None => new,
-        };
-        let profile = with_names(diag, new, symbolize)?;
-        if as_text {
-            return Ok(content::answer(content::TEXT, listing::write(&profile)));
-        }
-        Ok(content::profile(name, pprof::encode_gz(&profile)))
-    });
-    let answer = answer.await;
-    drop(seat);
-    answer
+    taken_by(
+        shared,
+        wait,
+        move |diag| now(diag, take),
+        move |diag, taken| {
+            let profile = with_names(diag, taken.change()?, symbolize)?;
+            if as_text {
+                return Ok(content::answer(content::TEXT, listing::write(&profile)));
+            }
+            Ok(content::profile(name, pprof::encode_gz(&profile)))
+        },
+    )
+    .await
 }
 
-fn taken(diag: &Diag, take: Take) -> Result<Profile, Failure> {
+/// Of the kind `mutex` or `block`; `None` of any other.
+pub(crate) fn of_kind(
+    kind: &str,
+) -> Option<impl Fn(&Diag) -> Result<Profile, Failure> + Clone + Send + 'static> {
+    let take: Take = match kind {
+        "mutex" => sync::mutex_profile,
+        "block" => sync::block_profile,
+        _ => return None,
+    };
+    Some(move |diag: &Diag| now(diag, take))
+}
+
+fn now(diag: &Diag, take: Take) -> Result<Profile, Failure> {
     if diag.config().disabled {
         return Err(Failure::new(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -1,13 +1,13 @@
 //! `/debug/pprof/`: the paths that pprof's clients know.
 
 mod absent;
-mod contention;
+pub(crate) mod contention;
 mod heap;
 mod index;
 mod listing;
 mod profile;
 mod symbol;
-mod tasks;
+pub(crate) mod tasks;
 #[cfg(feature = "recorder")]
 mod trace;
 

@@ -7,10 +7,10 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use diag::Diag;
-use diag::profile::{Profile, delta, pprof};
+use diag::profile::{Profile, pprof};
 use diag::tasks::{self, Snapshot, TaskReading, sampled, text};
 
-use crate::collect::with_names;
+use crate::collect::{taken_by, with_names};
 use crate::content;
 use crate::failure::Failure;
 use crate::limits::Shared;
@@ -46,24 +46,26 @@ pub(crate) async fn tasks(State(shared): State<Arc<Shared>>, uri: Uri) -> Result
     let query = Query::of(&uri)?;
     let chosen = Chosen::of(&query)?;
     let debug = query.number("debug")?.unwrap_or(0);
-    let Some(wait) = query.seconds("seconds")? else {
+    let wait = query.seconds("seconds")?;
+    if wait.is_none() {
         return shared.heavy(move |diag| answer(diag, &tasks::snapshot(), debug, chosen)).await;
-    };
+    }
     if debug > 0 {
         return Err(Failure::bad_request("seconds and debug do not go together; leave debug out"));
     }
-    let seat = shared.wait_seat(wait)?;
-    let base = shared.heavy(move |_| profile(&tasks::snapshot(), chosen)).await?;
-    tokio::time::sleep(wait).await;
-    let done = shared
-        .heavy(move |_| {
-            let new = profile(&tasks::snapshot(), chosen)?;
-            let change = delta(&base, &new).map_err(|e| Failure::internal(e.to_string()))?;
-            Ok(content::profile("tasks", pprof::encode_gz(&change)))
-        })
-        .await;
-    drop(seat);
-    done
+    taken_by(
+        &shared,
+        wait,
+        move |_| profile(&tasks::snapshot(), chosen),
+        |_, taken| Ok(content::profile("tasks", pprof::encode_gz(&taken.change()?))),
+    )
+    .await
+}
+
+/// The live tasks, or where none is tracked what the heap's samples tell of them.
+pub(crate) fn now(diag: &Diag) -> Result<Profile, Failure> {
+    let snapshot = tasks::snapshot();
+    if snapshot.sites.is_empty() { from_heap(diag) } else { profile(&snapshot, Chosen::default()) }
 }
 
 /// The tasks that can never wake again, and those that are probably stuck: gzipped pprof, or with `debug=` text with reasons.

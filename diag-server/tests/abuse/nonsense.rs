@@ -15,6 +15,8 @@ const PARAMETERS: &[(&str, &[&str])] = &[
     ("/debug/diag/api/v1/leaks", &["format", "maturity", "watch", "sample_bytes"]),
     ("/debug/diag/api/v1/flamegraph", &["kind", "type", "format", "base", "seconds", "ages", "symbolize"]),
     ("/debug/diag/api/v1/flamegraph?kind=cpu", &["type", "format", "ages", "hz", "mode", "symbolize"]),
+    ("/debug/diag/api/v1/flamegraph?kind=tasks", &["type", "format", "ages", "base", "symbolize"]),
+    ("/debug/diag/api/v1/flamegraph?kind=block", &["type", "format", "ages", "base", "symbolize"]),
     // What is no number of seconds is 30 here, as with Go.
     ("/debug/pprof/profile", &["hz", "mode", "symbolize", "debug"]),
     ("/debug/pprof/mutex", &["seconds", "symbolize", "debug"]),
