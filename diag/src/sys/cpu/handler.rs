@@ -2,8 +2,9 @@
 //!
 //! Every call made from here, with its status in signal-safety(7) or why it is allowed:
 //! - thread-local state: constant-initialised, no destructor ([`crate::sys::thread`]); only fields of the handler's own;
-//! - gettid, clock_gettime (CPU clock of the thread), ioctl and process_vm_readv: raw system calls, no lock of libc's;
-//! - on a thread's first sample, its stack's bounds: open, ioctl or read, close (all async-signal-safe);
+//! - gettid, clock_gettime (CPU clock of the thread), ioctl and process_vm_readv: nothing but system calls, no lock of libc's;
+//! - on a thread's first sample, and before a stack is copied without process_vm_readv, its bounds: open, ioctl or read, close (all
+//!   async-signal-safe);
 //! - on a thread's first sample, the second, the fourth and so on, prctl(PR_GET_NAME): raw system call;
 //! - the walk by cached rules ([`Walker::walk_cached_in_handler`]): reads words of the stack inside verified bounds;
 //! - with a flight recorder, the time-stamp counter or clock_gettime through the vDSO ([`crate::sys::ticks`], chosen before);
@@ -394,18 +395,22 @@ impl Shared {
         if self.copy_by_kernel.load(Ordering::Relaxed) {
             copied = copy_by_kernel_in_handler(from, bytes as usize, words);
         }
-        if copied.is_none() && high > from {
+        if copied.is_none()
+            && let Some(map) = map_around(from as usize)
+        {
+            // Asked anew: a stack of a coroutine may have ended inside the bounds that are known.
+            let bytes = bytes.min(map.end as u64 - from) as usize;
             // SAFETY: a part of this thread's own stack, between its stack pointer and the end of its map; there is room for
             // COPY_WORDS words.
-            unsafe { std::ptr::copy_nonoverlapping(from as *const u64, words, bytes as usize / 8) };
-            copied = Some(bytes as usize);
+            unsafe { std::ptr::copy_nonoverlapping(from as *const u64, words, bytes / 8) };
+            copied = Some(bytes);
         }
         sample.copied_words = (copied.unwrap_or(0) / 8) as u32;
     }
 }
 
 /// Copies up to `bytes` from the stack at `from`; gives how many. Page by page, so that what is not mapped ends the copy and not
-/// the process. `None` where the system call is refused.
+/// the process. `None` where the system call is refused. Changes errno.
 fn copy_by_kernel_in_handler(from: u64, bytes: usize, to: *mut u64) -> Option<usize> {
     const PAGE: u64 = 4096;
     const PIECES: usize = COPY_WORDS * 8 / PAGE as usize + 1;
@@ -422,9 +427,40 @@ fn copy_by_kernel_in_handler(from: u64, bytes: usize, to: *mut u64) -> Option<us
     }
     let local = libc::iovec { iov_base: to.cast(), iov_len: bytes };
     // SAFETY: `to` has room for COPY_WORDS words, which `bytes` does not exceed; the kernel checks the other side.
-    let copied = unsafe {
-        let me = libc::getpid();
-        libc::syscall(libc::SYS_process_vm_readv, me, &raw const local, 1, pieces.as_ptr(), count, 0)
-    };
-    usize::try_from(copied).ok()
+    let copied =
+        unsafe { libc::process_vm_readv(libc::getpid(), &raw const local, 1, pieces.as_ptr(), count, 0) };
+    match usize::try_from(copied) {
+        Ok(copied) => Some(copied),
+        Err(_) if thread::errno() == libc::EFAULT => Some(0),
+        Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_by_the_kernel_ends_where_nothing_is_mapped() {
+        const PAGE: usize = 4096;
+        let here = [7u64; 600];
+        let mut words = vec![0u64; COPY_WORDS];
+        let copied = copy_by_kernel_in_handler(here.as_ptr() as u64, 600 * 8, words.as_mut_ptr());
+        // None would mean that it is refused here, and that every copy is made without it.
+        assert_eq!(copied, Some(600 * 8));
+        assert_eq!(words[..600], here);
+        // SAFETY: pages of this test's own, of which the second cannot be read.
+        let pages = unsafe {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let pages = libc::mmap(std::ptr::null_mut(), 2 * PAGE, libc::PROT_READ, flags, -1, 0);
+            assert_ne!(pages, libc::MAP_FAILED);
+            assert_eq!(libc::mprotect(pages.byte_add(PAGE), PAGE, libc::PROT_NONE), 0);
+            pages as u64
+        };
+        let end = pages + PAGE as u64;
+        assert_eq!(copy_by_kernel_in_handler(end - 64, PAGE, words.as_mut_ptr()), Some(64));
+        assert_eq!(copy_by_kernel_in_handler(end, PAGE, words.as_mut_ptr()), Some(0));
+        // SAFETY: as above.
+        unsafe { libc::munmap(pages as *mut c_void, 2 * PAGE) };
+    }
 }
