@@ -29,16 +29,16 @@ pub(super) fn classify(regions: &[Region], pointers: &BTreeSet<u64>) -> Result<M
     let sizes = stack_sizes(regions, pointers);
     let mut sums = Mappings { mappings: regions.len() as u64, ..Mappings::default() };
     for (i, region) in regions.iter().enumerate() {
-        sums.rss_bytes += region.rss;
+        grow(&mut sums.rss_bytes, region.rss);
         if region.shared || region.name == Name::Shmem {
             // A file mapped as shared has pages of the file; there are no private copies.
             let of_file = region.name == Name::File;
-            *(if of_file { &mut sums.file_bytes } else { &mut sums.shmem_bytes }) += region.rss;
+            grow(if of_file { &mut sums.file_bytes } else { &mut sums.shmem_bytes }, region.rss);
             continue;
         }
         if region.name == Name::File {
-            sums.program_data_bytes += region.anonymous.min(region.rss);
-            sums.file_bytes += region.rss.saturating_sub(region.anonymous);
+            grow(&mut sums.program_data_bytes, region.anonymous.min(region.rss));
+            grow(&mut sums.file_bytes, region.rss.saturating_sub(region.anonymous));
             continue;
         }
         let before = i.checked_sub(1).and_then(|b| regions.get(b));
@@ -47,24 +47,29 @@ pub(super) fn classify(regions: &[Region], pointers: &BTreeSet<u64>) -> Result<M
     Ok(sums)
 }
 
+/// A kernel's numbers are small enough; a file that only looks like its own must not end the process.
+fn grow(sum: &mut u64, by: u64) {
+    *sum = sum.saturating_add(by);
+}
+
 impl Mappings {
     fn add(&mut self, owner: &Owner, region: &Region) {
         match owner {
             Owner::Jemalloc => {
-                self.c_heap_bytes += region.c_heap_bytes;
+                grow(&mut self.c_heap_bytes, region.c_heap_bytes);
                 self.c_heaps += region.c_heaps;
-                self.jemalloc_bytes += region.rss.saturating_sub(region.c_heap_bytes);
-                self.jemalloc_huge += region.huge;
-                self.jemalloc_lazily_freed += region.lazily_freed;
+                grow(&mut self.jemalloc_bytes, region.rss.saturating_sub(region.c_heap_bytes));
+                grow(&mut self.jemalloc_huge, region.huge);
+                grow(&mut self.jemalloc_lazily_freed, region.lazily_freed);
             }
-            Owner::Profiler => self.profiler_bytes += region.rss,
+            Owner::Profiler => grow(&mut self.profiler_bytes, region.rss),
             Owner::Stack => {
-                self.thread_stacks_bytes += region.rss;
+                grow(&mut self.thread_stacks_bytes, region.rss);
                 self.stacks += 1;
             }
-            Owner::CHeap => self.c_heap_bytes += region.rss,
+            Owner::CHeap => grow(&mut self.c_heap_bytes, region.rss),
             Owner::Other => {
-                self.other_anonymous_bytes += region.rss;
+                grow(&mut self.other_anonymous_bytes, region.rss);
                 self.other_mappings += u64::from(region.rss > 0);
                 self.largest_other = self.largest_other.max(region.rss);
             }

@@ -80,6 +80,9 @@ pub(super) fn header(line: &str) -> Option<Region> {
     let (start, end) = words.next()?.split_once('-')?;
     let hex = |digits: &str| u64::from_str_radix(digits, 16).ok();
     let at = hex(start)?..hex(end)?;
+    if at.start > at.end {
+        return None;
+    }
     let perms = words.next()?.as_bytes();
     let name = words.nth(3).unwrap_or("").trim_start();
     let [read, write, execute, shared] = *perms else { return None };

@@ -167,3 +167,18 @@ fn the_stacks_of_this_process_are_found() {
         assert!((7 * MIB..16 * MIB).contains(&grown), "{grown} of 8 MiB; {after:?}");
     });
 }
+
+/// Found by fuzzing: stack pointers were looked for in a range that is none, which panics; and sums overflowed.
+#[test]
+fn numbers_that_no_kernel_writes() {
+    assert_eq!(header("7f0000002000-7f0000001000 rw-p 00000000 00:00 0 "), None);
+    let most = u64::MAX / 1024;
+    let text = smaps(&[
+        ("7f0000000000-7f0000800000 rw-p 00000000 00:00 0 ", most, most, "rd wr ac nr hg"),
+        ("7f0010000000-7f0010800000 rw-p 00000000 00:00 0 ", most, most, "rd wr ac nr hg"),
+    ]);
+    let Reading::Known(mappings) = read(&text, &["7 0x1 0x2 0x3 0x4 0x5 0x6 0x7f0000000100 0x1"]) else {
+        panic!("it is smaps");
+    };
+    assert_eq!((mappings.rss_bytes, mappings.mappings), (u64::MAX, 2));
+}
