@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 pub mod aging;
+pub mod cgroup;
 pub mod server;
 
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -112,6 +113,17 @@ fn read_all(from: &mut impl Read) -> Vec<u8> {
     let mut bytes = Vec::new();
     from.read_to_end(&mut bytes).unwrap();
     bytes
+}
+
+/// An example program: beside this crate's binary, where `cargo test --workspace` has built it; else built now.
+pub fn example(name: &str) -> PathBuf {
+    let beside = Path::new(env!("CARGO_BIN_EXE_diag-cli")).with_file_name(name);
+    if !beside.is_file() {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--package", "examples", "--bin", name]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        assert!(cargo.status().unwrap().success() && beside.is_file(), "{} is not built", beside.display());
+    }
+    beside
 }
 
 /// A stack (leaf first), bytes in use, objects in use.
