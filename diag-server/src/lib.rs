@@ -51,6 +51,8 @@ mod collect;
 mod content;
 mod cpu;
 mod failure;
+#[cfg(diag_fuzz)]
+pub mod fuzzing;
 mod guard;
 mod home;
 mod kept;

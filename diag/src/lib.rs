@@ -87,6 +87,8 @@ pub mod endpoints;
 pub mod evidence;
 #[cfg(feature = "heap")]
 mod face;
+#[cfg(diag_fuzz)]
+pub mod fuzzing;
 #[cfg(feature = "heap")]
 mod health;
 #[cfg(feature = "heap")]

@@ -51,6 +51,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("worker", &["*"]),
     ("trigger", &["*"]),
     ("health", &["*"]),
+    // Only with `--cfg diag_fuzz`.
+    ("fuzzing", &["*"]),
     ("capture", &["*"]),
     ("lib", &["*"]),
 ];

@@ -4,7 +4,7 @@
 //! Recording forward, the rings are emptied some times a second on a blocking thread; a client that goes away ends it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
@@ -12,6 +12,7 @@ use axum::response::Response;
 use diag::Diag;
 use diag::profile::pprof;
 use diag::recorder::{Recorder, RecorderError, Trace};
+use tokio::time::Instant;
 
 use crate::content;
 use crate::failure::Failure;

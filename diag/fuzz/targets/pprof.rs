@@ -16,5 +16,6 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(pprof::encode(&again), first, "encoding is stable");
     }
     let _ = merge(&[&profile, &again]);
-    let _ = (folded::write(&profile, 0), speedscope::write(&profile, "fuzz"), firefox::write(&profile, "fuzz"));
+    let _ =
+        (folded::write(&profile, 0), speedscope::write(&profile, "fuzz"), firefox::write(&profile, "fuzz"));
 });

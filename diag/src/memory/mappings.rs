@@ -87,7 +87,7 @@ pub fn read_mappings() -> Reading<Mappings> {
 }
 
 /// `here` is an address on the stack of the calling thread, which is running and so does not show its own.
-fn read_below(source: &Source, here: u64) -> Reading<Mappings> {
+pub(super) fn read_below(source: &Source, here: u64) -> Reading<Mappings> {
     let mut pointers = stack_pointers(source);
     pointers.insert(here);
     let read = || {

@@ -75,5 +75,13 @@ fn read_below(root: &Path, taken_at_unix_ns: u64, jemalloc: Reading<Jemalloc>, e
     }
 }
 
+/// What [`read`] and [`read_mappings`] give, with another directory for `/`.
+#[cfg(diag_fuzz)]
+pub(crate) fn survey_below(root: &Path) -> triage::Survey {
+    let jemalloc = Reading::missing("another process has it");
+    let waterline = read_below(root, 1_795_266_322_123_000_000, jemalloc, Effort::Full);
+    triage::Survey { waterline, mappings: mappings::read_below(&source::Source::new(root), 0) }
+}
+
 #[cfg(test)]
 mod tests;

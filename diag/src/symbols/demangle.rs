@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 const MAX_NAME_BYTES: usize = 32 << 10;
 
 /// The demangled name; `None` when `linkage` is a plain name or not understood.
-pub(super) fn demangle(linkage: &str) -> Option<String> {
+pub(crate) fn demangle(linkage: &str) -> Option<String> {
     if linkage.len() > MAX_NAME_BYTES {
         return None;
     }

@@ -26,6 +26,8 @@ mod tests;
 
 use std::path::Path;
 
+#[cfg(diag_fuzz)]
+pub(crate) use demangle::demangle;
 pub use options::Options;
 pub use report::{Detail, ModuleReport, Refused};
 pub use resolver::{CacheStats, Resolver};
