@@ -2,7 +2,7 @@
 //!
 //! A file counts as the module's when its build id is the mapping's. Without a build id in the profile the path has to
 //! do, and the report says so. Separate debug information is looked for by build id and by `.gnu_debuglink`, as gdb does
-//! (GDB manual, "Separate Debug Files"), the link's CRC-32 being checked.
+//! (GDB manual, "Separate Debug Files"), the link's CRC-32 being checked where build ids do not decide.
 
 use std::path::{Path, PathBuf};
 
@@ -191,29 +191,31 @@ fn by_link(
         if !path.exists() {
             return None;
         }
-        match image::crc32(&path) {
-            Ok(found) if found == crc => {}
-            Ok(found) => {
-                report.refuse(
-                    &path,
-                    format!("its CRC is {found:08x}, the debug link says {crc:08x}: another build"),
-                );
-                return None;
-            }
+        match linked(&path, crc, build_id, options) {
+            Ok(image) => Some(image).filter(adds_symbols),
             Err(why) => {
                 report.refuse(&path, why);
-                return None;
+                None
             }
         }
-        // The CRC vouches for a file without a build id; one with another build id is still wrong.
-        let image = Image::open(&path, options.access()).ok()?;
-        let found = image.elf().map(|elf| image::build_id(&elf)).unwrap_or_default();
-        if !found.is_empty() && !build_id.is_empty() && found != build_id {
-            report.refuse(&path, format!("its build id is {found}, {build_id} is wanted: another build"));
-            return None;
-        }
-        Some(image).filter(adds_symbols)
     })
+}
+
+/// The file that a debug link names, if it is the right one. Build ids decide; where one is missing, the CRC does, which takes a
+/// reading of the whole file.
+fn linked(path: &Path, crc: u32, build_id: &str, options: &Options) -> Result<Image, String> {
+    let image = Image::open(path, options.access())?;
+    let found = image::build_id(&image.elf()?);
+    if !found.is_empty() && !build_id.is_empty() {
+        return match found == build_id {
+            true => Ok(image),
+            false => Err(format!("its build id is {found}, {build_id} is wanted: another build")),
+        };
+    }
+    match image::crc32(path)? {
+        found if found == crc => Ok(image),
+        found => Err(format!("its CRC is {found:08x}, the debug link says {crc:08x}: another build")),
+    }
 }
 
 fn supplementary(image: &Image, options: &Options, report: &mut ModuleReport) -> Option<Image> {
