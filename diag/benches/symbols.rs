@@ -1,7 +1,8 @@
 //! Naming many addresses: time and memory, ours beside the crate addr2line (an index of all debug information) in one
 //! run.
 //!
-//! `cargo bench -p diag --bench symbols`; `DIAG_BENCH_ELF=/path` for another file than this program.
+//! `cargo bench -p diag --bench symbols`; `DIAG_BENCH_ELF=/path` for another file than this program, which a host reads and does not
+//! map.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use diag::profile::symbolize::{Module, SymbolSource};
 use diag::symbols::{Options, Resolver};
 use object::{Object, ObjectSection};
 
-const KINDS: [&str; 3] = ["ours, mapped", "ours, read", "crate addr2line"];
+const KINDS: [&str; 3] = ["ours, as a tool", "ours, in a host", "crate addr2line"];
 
 fn main() {
     let path =
@@ -38,8 +39,8 @@ fn main() {
 fn one(path: &Path, kind: &str, count: u64) {
     let addresses = spread(path, count);
     measure(kind, || match kind {
-        "ours, mapped" => ours(path, &addresses, Options::default()),
-        "ours, read" => {
+        "ours, as a tool" => ours(path, &addresses, Options::default()),
+        "ours, in a host" => {
             ours(path, &addresses, Options { max_copied_bytes: 4 << 30, ..Options::in_process() })
         }
         _ => theirs(path, &addresses),

@@ -15,46 +15,60 @@ mod names;
 pub(super) mod sections;
 pub(super) mod split;
 
-use gimli::{Dwarf, EndianSlice, RunTimeEndian, UnitRef, UnitType};
-use hashbrown::HashMap;
+use gimli::{DebugInfoOffset, Dwarf, EndianSlice, RunTimeEndian, UnitRef, UnitType};
+use hashbrown::{HashMap, HashSet};
 
 use self::functions::Site;
 use self::lines::FileNames;
 use self::names::Names;
 use self::split::SplitFiles;
 use super::qualify::module_path;
+use super::resident::Resident;
 use super::table::{Answers, Known, Row};
 
 /// Bytes of a section.
 pub(super) type Slice<'d> = EndianSlice<'d, RunTimeEndian>;
+
+/// Bytes of a range in its list, at most.
+const RANGE_BYTES: u64 = 16;
 
 /// Linkers move what they discard to address 0 (or 1, in lists of ranges where 0 ends the list).
 const DISCARDED: u64 = 1;
 
 /// Answers what it can. `addresses` are as stated in the file and ascend.
 pub(super) fn resolve<'d>(
-    dwarf: &Dwarf<Slice<'d>>,
+    dwarf: &mut Dwarf<Slice<'d>>,
     addresses: &[u64],
     files: &mut dyn SplitFiles,
+    resident: &Resident<'_>,
     answers: &mut Answers,
 ) {
-    let mut names = Names::new(dwarf);
-    let mut units = dwarf.units();
-    while let Ok(Some(header)) = units.next() {
+    let heads = Heads::of(dwarf, resident);
+    if heads.share_abbreviations {
+        // Units made by dwz; else they would be parsed anew for each.
+        dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
+    }
+    let dwarf = &*dwarf;
+    let mut names = Names::new(dwarf, &heads, resident);
+    for &head in &heads.offsets {
+        let head = DebugInfoOffset(head);
+        let Ok(header) = dwarf.unit_header(head) else { continue };
         if !matches!(header.type_(), UnitType::Compilation | UnitType::Skeleton(_)) {
             continue;
         }
-        let head = header.debug_info_offset();
+        // Its beginning, and that of its line table.
+        resident.look_at(0);
+        resident.look_at(0);
         let Ok(unit) = dwarf.unit(header) else { continue };
         let unit = unit.unit_ref(dwarf);
-        let mut positions = covered(unit, addresses);
+        let mut positions = covered(unit, addresses, resident);
         positions.retain(|&i| answers.known(i) < Known::Plain);
         if positions.is_empty() {
             continue;
         }
         let here: Vec<u64> = positions.iter().filter_map(|&i| addresses.get(i).copied()).collect();
-        let mut target = Target { addresses: &here, positions: &positions, answers };
-        if let (Some(id), Some(head)) = (unit.dwo_id, head)
+        let mut target = Target { addresses: &here, positions: &positions, resident, answers };
+        if let Some(id) = unit.dwo_id
             && split::resolve(dwarf, head, id, files, &mut target).is_some()
         {
             continue;
@@ -69,13 +83,38 @@ struct Target<'t> {
     addresses: &'t [u64],
     /// Their positions among the answers.
     positions: &'t [usize],
+    resident: &'t Resident<'t>,
     answers: &'t mut Answers,
+}
+
+/// Where units begin.
+struct Heads {
+    /// Ascending.
+    offsets: Vec<usize>,
+    /// Whether some have their abbreviations in common.
+    share_abbreviations: bool,
+}
+
+impl Heads {
+    fn of(dwarf: &Dwarf<Slice<'_>>, resident: &Resident<'_>) -> Self {
+        let mut offsets = Vec::new();
+        let mut abbreviations = HashSet::new();
+        let mut units = dwarf.units();
+        let mut share_abbreviations = false;
+        while let Ok(Some(header)) = units.next() {
+            resident.look_at(0);
+            offsets.extend(header.debug_info_offset().map(|o| o.0));
+            share_abbreviations |= !abbreviations.insert(header.debug_abbrev_offset().0);
+        }
+        Self { offsets, share_abbreviations }
+    }
 }
 
 impl Target<'_> {
     /// Answers from the entries of one unit and the line table of another: the same, unless the unit is split.
     fn answer<'d>(&mut self, entries: UnitRef<'_, Slice<'d>>, lines: UnitRef<'_, Slice<'d>>) {
-        self.answer_with(entries, lines, &mut Names::new(entries.dwarf));
+        let heads = Heads::of(entries.dwarf, self.resident);
+        self.answer_with(entries, lines, &mut Names::new(entries.dwarf, &heads, self.resident));
     }
 
     fn answer_with<'d>(
@@ -85,6 +124,9 @@ impl Target<'_> {
         names: &mut Names<'_, 'd>,
     ) {
         let mut sites = vec![Site::default(); self.addresses.len()];
+        let program = lines.line_program.as_ref().map_or(0, |p| p.header().raw_program_buf().len());
+        self.resident.look_at(entries.header.length_including_self() as u64);
+        self.resident.look_at(program as u64);
         // What was read before an error stands.
         let _ = functions::walk(entries, self.addresses, &mut sites);
         let _ = lines::walk(lines, self.addresses, &mut sites);
@@ -99,8 +141,9 @@ impl Target<'_> {
 }
 
 /// Positions of the addresses that a unit says it covers, ascending.
-fn covered(unit: UnitRef<'_, Slice<'_>>, addresses: &[u64]) -> Vec<usize> {
+fn covered(unit: UnitRef<'_, Slice<'_>>, addresses: &[u64], resident: &Resident<'_>) -> Vec<usize> {
     let mut positions = Vec::new();
+    let mut count = 0;
     let mut add = |begin: u64, end: u64| {
         if begin > DISCARDED {
             let first = addresses.partition_point(|a| *a < begin);
@@ -112,9 +155,11 @@ fn covered(unit: UnitRef<'_, Slice<'_>>, addresses: &[u64]) -> Vec<usize> {
     if let Ok(mut ranges) = unit.unit_ranges() {
         while let Ok(Some(range)) = ranges.next() {
             stated = true;
+            count += 1;
             add(range.begin, range.end);
         }
     }
+    resident.look_at(count * RANGE_BYTES);
     if !stated {
         // Some assemblers state none; the line table shows them.
         lines::sequences(unit, &mut add);

@@ -100,6 +100,13 @@ impl Image {
         object::File::parse(&self.data).map_err(|e| format!("not a readable ELF file: {e}"))
     }
 
+    /// Takes what was looked at out of resident memory, if it is mapped.
+    pub(super) fn give_back(&self) {
+        if let Data::Mapped(map) = &self.data {
+            map.give_back();
+        }
+    }
+
     pub(super) fn access(&self) -> Access {
         match self.data {
             Data::Mapped(_) => Access::Map,

@@ -11,6 +11,7 @@ use super::image::{self, Access, Elf, Image, Layout};
 use super::locate::{self, Files};
 use super::options::Options;
 use super::report::{Detail, ModuleReport};
+use super::resident::Resident;
 use super::symtab::{self, Symtab};
 use super::table::{Answers, Known};
 use crate::profile::symbolize::Module;
@@ -120,11 +121,13 @@ fn from_dwarf(
     let own = sections::linked(&open.elf);
     let shared = supplementary.as_ref().map(|o| sections::linked(&o.elf));
     let mut dwarf = own.borrow_with_sup(shared.as_ref(), |s| EndianSlice::new(s, endian));
-    // Units made by dwz share their abbreviations, which would be parsed anew for each.
-    dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
+    let images = [Some(open), supplementary.as_ref()].into_iter().flatten().map(|o| o.image);
+    // A tool may take what it takes.
+    let resident = if options.in_process { Resident::of(images) } else { Resident::default() };
     let mut split =
         Split { beside: vec![&open.image.path, Path::new(module.file)], options, report, package: None };
-    dwarf::resolve(&dwarf, addresses, &mut split, answers);
+    dwarf::resolve(&mut dwarf, addresses, &mut split, &resident, answers);
+    resident.give_back();
     true
 }
 

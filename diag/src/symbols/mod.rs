@@ -18,6 +18,7 @@ mod lookup;
 mod options;
 mod qualify;
 mod report;
+mod resident;
 mod resolver;
 mod symtab;
 mod table;

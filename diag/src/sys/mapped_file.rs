@@ -24,4 +24,11 @@ impl MappedFile {
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// Takes its pages out of resident memory. What is looked at again comes back from the file.
+    pub(crate) fn give_back(&self) {
+        // SAFETY: nothing is ever written to the mapping, so a page that is dropped comes back with the bytes of the file, as
+        // it would have come the first time. A refusal leaves the pages where they are.
+        let _ = unsafe { self.0.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+    }
 }

@@ -1,10 +1,13 @@
 //! Names of functions from their entries: directly, or over what an entry was made from, in any unit and in the
 //! supplementary file.
 
+use std::borrow::Cow;
+
 use gimli::{AttributeValue, DebugInfoOffset, Dwarf, Unit, UnitOffset, UnitRef};
 use hashbrown::HashMap;
 
-use super::Slice;
+use super::{Heads, Slice};
+use crate::symbols::resident::Resident;
 use crate::symbols::table::Answers;
 
 /// Longest way from an entry to its name: inlined, abstract, specification is three.
@@ -29,13 +32,14 @@ pub(super) struct Names<'a, 'd> {
     of_unit: HashMap<UnitOffset, Described>,
     primary: File<'a, 'd>,
     supplementary: Option<File<'a, 'd>>,
+    resident: &'a Resident<'a>,
 }
 
 /// The units of one file, for references into them.
 struct File<'a, 'd> {
     dwarf: &'a Dwarf<Slice<'d>>,
     /// Where units begin, ascending.
-    heads: Vec<usize>,
+    heads: Cow<'a, [usize]>,
     units: HashMap<usize, Unit<Slice<'d>>>,
     known: HashMap<usize, Raw<'d>>,
 }
@@ -72,8 +76,11 @@ enum Origin {
 }
 
 impl<'a, 'd> Names<'a, 'd> {
-    pub(super) fn new(dwarf: &'a Dwarf<Slice<'d>>) -> Self {
-        Self { of_unit: HashMap::new(), primary: File::new(dwarf), supplementary: dwarf.sup().map(File::new) }
+    pub(super) fn new(dwarf: &'a Dwarf<Slice<'d>>, heads: &'a Heads, resident: &'a Resident<'a>) -> Self {
+        let supplementary =
+            dwarf.sup().map(|shared| File::new(shared, Cow::Owned(Heads::of(shared, resident).offsets)));
+        let primary = File::new(dwarf, Cow::Borrowed(heads.offsets.as_slice()));
+        Self { of_unit: HashMap::new(), primary, supplementary, resident }
     }
 
     /// Turns to another unit.
@@ -91,6 +98,8 @@ impl<'a, 'd> Names<'a, 'd> {
         if let Some(known) = self.of_unit.get(&entry) {
             return *known;
         }
+        // The entry is in what was read; its name is anywhere.
+        self.resident.look_at(0);
         let raw = self.follow(UnitRef::new(self.primary.dwarf, unit), entry, false, MAX_HOPS);
         let names = raw.linkage.or(raw.plain).map(|name| answers.names(&name.to_string_lossy()));
         let (name, system_name) = names.unwrap_or_default();
@@ -136,6 +145,7 @@ impl<'a, 'd> Names<'a, 'd> {
         if let Some(known) = file.known.get(&at) {
             return *known;
         }
+        self.resident.look_at(0);
         let Some((head, unit)) = file.take_unit(at) else { return Raw::default() };
         let dwarf = file.dwarf;
         let raw = match DebugInfoOffset(at).to_unit_offset(&unit.header) {
@@ -153,12 +163,7 @@ impl<'a, 'd> Names<'a, 'd> {
 }
 
 impl<'a, 'd> File<'a, 'd> {
-    fn new(dwarf: &'a Dwarf<Slice<'d>>) -> Self {
-        let mut heads = Vec::new();
-        let mut units = dwarf.units();
-        while let Ok(Some(header)) = units.next() {
-            heads.extend(header.debug_info_offset().map(|o| o.0));
-        }
+    fn new(dwarf: &'a Dwarf<Slice<'d>>, heads: Cow<'a, [usize]>) -> Self {
         Self { dwarf, heads, units: HashMap::new(), known: HashMap::new() }
     }
 

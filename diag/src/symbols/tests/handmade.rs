@@ -4,6 +4,7 @@ use gimli::{DwarfSections, EndianSlice, RunTimeEndian, SectionId};
 
 use crate::symbols::dwarf::{self, split};
 use crate::symbols::image::Image;
+use crate::symbols::resident::Resident;
 use crate::symbols::table::{Answers, Known};
 
 const ADDR: u8 = 0x01;
@@ -78,9 +79,9 @@ impl split::SplitFiles for NotSplit {
 
 /// Names at 0x1010, innermost first.
 fn resolve(own: &DwarfSections<&[u8]>, shared: Option<&DwarfSections<&[u8]>>) -> Vec<String> {
-    let dwarf = own.borrow_with_sup(shared, |s| EndianSlice::new(s, RunTimeEndian::Little));
+    let mut dwarf = own.borrow_with_sup(shared, |s| EndianSlice::new(s, RunTimeEndian::Little));
     let mut answers = Answers::new(1);
-    dwarf::resolve(&dwarf, &[0x1010], &mut NotSplit, &mut answers);
+    dwarf::resolve(&mut dwarf, &[0x1010], &mut NotSplit, &Resident::default(), &mut answers);
     assert_eq!(answers.known(0), Known::Plain);
     answers.frames(0).map(|f| f.name.to_owned()).collect()
 }
