@@ -83,6 +83,9 @@ pub struct Status {
     /// The profiles of contention.
     #[cfg(feature = "sync")]
     pub sync: crate::sync::SyncStats,
+    /// Names that are kept for the next question; `None` while some are looked up.
+    #[cfg(feature = "symbols")]
+    pub symbols: Option<crate::symbols::CacheStats>,
     /// Captures to files, when a directory is set.
     pub captures: Option<crate::capture::CaptureStats>,
     /// The rules, when there are any.
@@ -299,6 +302,9 @@ impl Diag {
             tasks: self.task_stats(),
             #[cfg(feature = "sync")]
             sync: crate::sync::stats(),
+            // Who looks names up may take a second; a status does not wait for it.
+            #[cfg(feature = "symbols")]
+            symbols: inner.symbols.try_lock().ok().map(|resolver| resolver.cache_stats()),
             captures,
             #[cfg(feature = "triggers")]
             triggers,
