@@ -57,8 +57,8 @@ pub(crate) const FIGURES: [&str; 10] = [
     "losses",
 ];
 
-/// What the tables of a stack and its live sample take, as they are laid out for a bound.
-const STACK_BYTES: u64 = 704;
+/// Room for a stack of 55 frames with its live sample, and for those that the churn adds.
+const STACK_BYTES: u64 = 1_200;
 /// Blocks of one allocation and free each that the cost of a sample is taken from.
 const CHURN: u32 = 20_000;
 
