@@ -1,6 +1,7 @@
 //! A heap profile of this process, named in this process.
 
 #![cfg(all(feature = "heap", feature = "symbols"))]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use diag::heap::SnapshotOptions;
 use diag::profile::symbolize::{Module, SymbolSource};
