@@ -37,13 +37,12 @@ fn start(job: &Job) -> anyhow::Result<Box<dyn Peer>> {
     let diag =
         diag::Diag::builder().service_name("peers").listen(any_port).sample_bytes(512 << 10).start()?;
     let server = diag_server::serve(&diag)?;
-    let began_cpu_ns = Usage::now().cpu_ns;
     let mut cpu = None;
     if all {
         tracing_subscriber::registry().with(Recorder::builder().build()?).try_init()?;
         cpu = Some(diag.cpu()?.record(&CpuOptions::default().hz(99))?);
     }
-    Ok(Box::new(Toolkit { diag, _server: server, cpu, began_cpu_ns }))
+    Ok(Box::new(Toolkit { diag, _server: server, cpu, began_cpu_ns: Usage::now().cpu_ns }))
 }
 
 impl Peer for Toolkit {
