@@ -152,6 +152,7 @@ pub use leak_check::{LeakCheck, LeakFound, LeakedSite};
 pub use leaks::{Course, Courses, LeakOptions, LeakWatch};
 #[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux"), feature = "tasks"))]
 pub use sys::thread::Unprofiled;
+#[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux"), feature = "tasks"))]
 #[doc(hidden)]
 pub use sys::thread::stand_back;
 #[cfg(feature = "tokio")]
