@@ -3,7 +3,10 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 
-use tikv_jemallocator::Jemalloc;
+#[cfg(not(target_os = "linux"))]
+use std::alloc::System as Inner;
+#[cfg(target_os = "linux")]
+use tikv_jemallocator::Jemalloc as Inner;
 
 use crate::sys::thread;
 
@@ -14,29 +17,31 @@ use crate::sys::thread;
 /// static ALLOC: diag::Allocator = diag::Allocator;
 /// ```
 ///
+/// That is on Linux. On other systems, where there is no collector that would need it, it is the system's allocator.
+///
 /// It adds one thread-local store to `realloc`, and to each call that allocates a test for null, for the rule `alloc_failed`. Sampling starts with
 /// [`Builder::start`](crate::Builder::start); until then profiling is compiled in and inactive.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Allocator;
 
-// SAFETY: every call goes to jemalloc unchanged, which keeps the contract.
+// SAFETY: every call goes to the inner allocator unchanged, which keeps the contract.
 unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's contract is jemalloc's.
-        served(unsafe { Jemalloc.alloc(layout) }, layout.size())
+        // SAFETY: the caller's contract is the inner one's.
+        served(unsafe { Inner.alloc(layout) }, layout.size())
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
-        served(unsafe { Jemalloc.alloc_zeroed(layout) }, layout.size())
+        served(unsafe { Inner.alloc_zeroed(layout) }, layout.size())
     }
 
     #[inline]
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         // SAFETY: as above.
-        unsafe { Jemalloc.dealloc(ptr, layout) }
+        unsafe { Inner.dealloc(ptr, layout) }
     }
 
     #[inline]
@@ -44,7 +49,7 @@ unsafe impl GlobalAlloc for Allocator {
         // The hook of the new block reads from which one it grew: birth and chain length carry over.
         thread::with_state(|t| t.realloc_from.set(ptr as usize));
         // SAFETY: as above.
-        let new = unsafe { Jemalloc.realloc(ptr, layout, new_size) };
+        let new = unsafe { Inner.realloc(ptr, layout, new_size) };
         thread::with_state(|t| t.realloc_from.set(0));
         served(new, new_size)
     }

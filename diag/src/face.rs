@@ -499,7 +499,7 @@ impl Builder {
         let mut problems =
             config.override_by(|name| std::env::var_os(name).map(|v| v.to_string_lossy().into_owned()));
         #[cfg(feature = "sync")]
-        start_sync(&config);
+        start_sync(&config, &mut problems);
         let heap = start_heap(&config, &mut problems);
         let history =
             heap.as_ref().ok().filter(|heap| heap.now_ns().is_some()).map(|h| Arc::new(History::new(h)));
@@ -536,16 +536,22 @@ impl Builder {
 }
 
 #[cfg(feature = "sync")]
-fn start_sync(config: &Config) {
-    if config.disabled {
-        crate::sync::set_mutex_profile_fraction(0);
-        crate::sync::set_block_profile_rate(0);
-        return;
+fn start_sync(config: &Config, problems: &mut Vec<Problem>) {
+    let (fraction, rate_ns) = match config.disabled {
+        true => (Some(0), Some(0)),
+        false => (config.mutex_profile_fraction, config.block_profile_rate_ns),
+    };
+    if cfg!(not(target_os = "linux")) && (fraction.is_some_and(|f| f > 0) || rate_ns.is_some_and(|r| r > 0)) {
+        problems.push(Problem {
+            part: "sync".into(),
+            what: format!("locks are watched on Linux only, and this is {}", std::env::consts::OS),
+            next: "nothing to do; mutex and block profiles stay empty here".into(),
+        });
     }
-    if let Some(fraction) = config.mutex_profile_fraction {
+    if let Some(fraction) = fraction {
         crate::sync::set_mutex_profile_fraction(fraction);
     }
-    if let Some(rate_ns) = config.block_profile_rate_ns {
+    if let Some(rate_ns) = rate_ns {
         crate::sync::set_block_profile_rate(rate_ns);
     }
 }

@@ -92,6 +92,7 @@ fn part(part: &'static str, state: PartState, why: impl Into<String>) -> PartHea
 fn heap(diag: &Diag) -> PartHealth {
     match diag.heap() {
         _ if diag.config().disabled => part("heap", PartState::Off, "the diagnostics are disabled"),
+        Err(e) if cfg!(not(target_os = "linux")) => part("heap", PartState::Off, e.to_string()),
         Ok(heap) if heap.stats().active => part("heap", PartState::Ok, ""),
         Ok(_) => part("heap", PartState::Off, "sampling is switched off"),
         Err(e) => part("heap", PartState::Broken, e.to_string()),

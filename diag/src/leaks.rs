@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::face::Diag;
-use crate::heap::{Heap, HeapError};
+use crate::heap::{Heap, HeapError, STACK_LABEL};
 use crate::leak::{self, Report, Stacks};
 use crate::profile::cohorts::Cohorts;
 use crate::profile::{LabelValue, Profile, StackId};
@@ -241,7 +241,7 @@ fn judge(
 
 /// The stack of each of the collector's numbers.
 pub(crate) fn stacks_by_number(profile: &Profile) -> HashMap<u32, StackId> {
-    let key = profile.find_str(Heap::STACK_LABEL);
+    let key = profile.find_str(STACK_LABEL);
     let mut stacks = HashMap::new();
     for sample in profile.samples() {
         for label in profile.label_set(sample.labels) {

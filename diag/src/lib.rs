@@ -32,13 +32,14 @@
 //!
 //! # Features
 //!
-//! - `heap` (default): [`Allocator`], the heap collector, [`Diag`]. Linux on x86-64 (tested) and aarch64.
+//! - `heap` (default): [`Allocator`], the heap collector, [`Diag`]. Linux on x86-64 (tested) and aarch64; elsewhere the system's allocator,
+//!   and [`Diag::heap`] says why there is no collector.
 //! - `cpu` (default): CPU profiles. Linux on x86-64 (tested) and aarch64; elsewhere by the `pprof` crate.
 //! - `memory` (default): the waterline.
 //! - `tasks` (default): the live async tasks that [`tasks::track`] is given.
 //! - `tokio`: `diag::spawn`, `JoinSet` and the rest in place of tokio's.
 //! - `triggers` (default): rules. With `heap` and `memory`.
-//! - `sync` (default), `parking_lot`: locks with mutex and block profiles, on Linux; with `tokio` for its locks too.
+//! - `sync` (default), `parking_lot`: locks with mutex and block profiles, elsewhere than on Linux always off; with `tokio` for its locks too.
 //! - `symbols` (default): names. Without any feature, what is left is [`profile`] and [`work()`].
 //! - `cpu-guard`: the `pprof` crate as the last resort for CPU profiles on Linux too.
 //! - `tracing`: `SpanLayer`, which labels live samples with the span, route and fields they were allocated in, and CPU time
@@ -61,14 +62,20 @@
 //! | `DIAG_DISABLE` | `1`: collect nothing, listen nowhere |
 //! | `_RJEM_MALLOC_CONF` (`MALLOC_CONF` when jemalloc replaces malloc) | jemalloc's own settings, `lg_prof_sample:16` among them |
 
-#[cfg(all(feature = "sync", not(target_os = "linux")))]
-compile_error!("diag's feature `sync` walks stacks with the Linux unwinder: leave it out on other systems");
+#[cfg(all(
+    target_os = "linux",
+    any(feature = "heap", feature = "cpu"),
+    not(any(target_arch = "x86_64", target_arch = "aarch64"))
+))]
+compile_error!(
+    "diag's features `heap`, `cpu` and `sync` walk stacks of x86-64 and aarch64: leave them out on other processors"
+);
 
 #[cfg(feature = "heap")]
 mod allocator;
 #[cfg(feature = "heap")]
 mod capture;
-#[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux")))]
+#[cfg(all(any(feature = "heap", feature = "cpu"), target_os = "linux"))]
 mod code;
 #[cfg(feature = "heap")]
 mod config;

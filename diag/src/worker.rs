@@ -150,7 +150,7 @@ impl Shared {
             self.course.tick(&self.heap);
             #[cfg(feature = "tasks")]
             self.task_history.tick();
-            #[cfg(feature = "recorder")]
+            #[cfg(all(feature = "recorder", target_os = "linux"))]
             note_memory(&self.heap);
             if let Ok(heap) = &self.heap {
                 heap.refresh_modules();
@@ -178,7 +178,7 @@ impl Shared {
 }
 
 /// Once a second, what the allocator holds and has given out, on the flight recorder's clock.
-#[cfg(feature = "recorder")]
+#[cfg(all(feature = "recorder", target_os = "linux"))]
 fn note_memory(heap: &Result<Heap, HeapError>) {
     use crate::recorder::{Counter, is_active, note};
     let Some(heap) = heap.as_ref().ok().filter(|_| is_active()) else { return };

@@ -5,7 +5,7 @@
 //! grows outside of both and has a cap. Numbers keep their meaning for the life of the process.
 
 // Losses and forks are the heap collector's to tell and to guard.
-#![cfg_attr(not(feature = "heap"), allow(dead_code))]
+#![cfg_attr(not(all(feature = "heap", target_os = "linux")), allow(dead_code))]
 
 mod bounded;
 mod labels;
@@ -16,6 +16,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+#[cfg(target_os = "linux")]
 pub(crate) use labels::ContextLabels;
 #[cfg(feature = "tracing")]
 pub use layer::SpanLayer;

@@ -1,7 +1,9 @@
 //! Names for what a trace holds: tasks, and the code of CPU samples.
 
 use super::Diag;
-use crate::profile::{Label, LabelValue, Profile, ProfileBuilder, Sample, ValueType};
+#[cfg(target_os = "linux")]
+use crate::profile::{Label, ProfileBuilder, ValueType};
+use crate::profile::{LabelValue, Profile, Sample};
 use crate::recorder::Trace;
 
 impl Diag {
@@ -22,7 +24,14 @@ impl Diag {
     }
 }
 
+/// Elsewhere the recorder has no CPU samples.
+#[cfg(not(target_os = "linux"))]
+fn code_profile(_addresses: &[u64]) -> Option<Profile> {
+    None
+}
+
 /// A profile in which each address is a sample of its own, labelled with itself.
+#[cfg(target_os = "linux")]
 fn code_profile(addresses: &[u64]) -> Option<Profile> {
     let code = crate::sys::code::Code::of_process().ok()?;
     code.refresh();

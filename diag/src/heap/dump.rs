@@ -19,6 +19,6 @@ pub(crate) fn take() -> Result<Profile, HeapError> {
 pub(crate) fn text() -> Result<Vec<u8>, HeapError> {
     let failed = |what: &str, e: std::io::Error| HeapError::Failed { why: format!("{what}: {e}") };
     let file = MemoryFile::create().map_err(|e| failed("no file in memory for jemalloc's dump", e))?;
-    jemalloc::dump(&file.path()).map_err(|e| super::refused("prof.dump", &e))?;
+    jemalloc::dump(&file.path()).map_err(|e| super::handle::refused("prof.dump", &e))?;
     file.read().map_err(|e| failed("jemalloc's dump could not be read back", e))
 }

@@ -4,6 +4,7 @@
 //! size, with the size in the numeric label `bytes`, as Go's runtime writes them: sampling intervals can be computed from
 //! the file alone.
 
+use super::STACK_LABEL;
 use super::collector::Collector;
 use super::live::LiveObject;
 use crate::code::add_mappings;
@@ -21,9 +22,6 @@ use crate::sys::clock;
 const AGES: [(u64, &str); 6] =
     [(10, "0-10s"), (60, "10-60s"), (600, "1-10m"), (3_600, "10-60m"), (21_600, "1-6h"), (86_400, "6-24h")];
 const OLDEST: &str = ">24h";
-
-/// The collector's number of a stack.
-pub(crate) const STACK_LABEL: &str = "diag_stack";
 
 /// Position of `inuse_space` among the sample types.
 const INUSE_SPACE: usize = 3;

@@ -3,7 +3,8 @@
 use std::sync::OnceLock;
 
 use super::collector::Collector;
-use super::{Heap, HeapError, Source, calibrate};
+use super::handle::{Source, refused};
+use super::{Heap, HeapError, Started, calibrate};
 use crate::config::{Config, Problem};
 use crate::sys::thread::Unprofiled;
 use crate::sys::{fork, hooks, jemalloc};
@@ -13,12 +14,6 @@ const LG_PERIODS: std::ops::RangeInclusive<u32> = 0..=40;
 
 /// Made once; a later start takes it up again.
 static COLLECTOR: OnceLock<&'static Collector> = OnceLock::new();
-
-/// A running collector, and what is not as asked.
-pub(crate) struct Started {
-    pub(crate) heap: Heap,
-    pub(crate) problems: Vec<Problem>,
-}
 
 /// log2 of a period, rounded to the nearest power of two.
 pub(crate) fn lg_period(bytes: u64) -> usize {
@@ -129,7 +124,7 @@ fn choose(config: &Config, problems: &mut Vec<Problem>) -> Result<Source, HeapEr
 
 /// Gives log2 of the period in force.
 fn set_period(heap: &Heap, asked: Option<u64>, problems: &mut Vec<Problem>) -> Result<usize, HeapError> {
-    let now = jemalloc::lg_sample().map_err(|e| super::refused("prof.lg_sample", &e))?;
+    let now = jemalloc::lg_sample().map_err(|e| refused("prof.lg_sample", &e))?;
     let Some(bytes) = asked else { return Ok(now) };
     let lg = lg_period(bytes);
     if bytes != 1 << lg {

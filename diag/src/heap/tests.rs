@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::Heap;
+use super::collector::Collector;
+use super::handle::Source;
 use super::live::LiveObject;
-use super::{Collector, Heap, Source};
 use crate::profile::{Label, LabelValue};
 
 #[global_allocator]

@@ -8,7 +8,12 @@ pub(super) fn read() -> Reading<Jemalloc> {
     Reading::missing("diag was built without its feature `heap`, which brings jemalloc")
 }
 
-#[cfg(feature = "heap")]
+#[cfg(all(feature = "heap", not(target_os = "linux")))]
+pub(super) fn read() -> Reading<Jemalloc> {
+    Reading::missing(format!("diag brings jemalloc on Linux only, and this is {}", std::env::consts::OS))
+}
+
+#[cfg(all(feature = "heap", target_os = "linux"))]
 pub(super) fn read() -> Reading<Jemalloc> {
     use super::model::{Arena, Bin};
     use crate::sys::jemalloc_stats as stats;

@@ -29,6 +29,8 @@ pub use mappings::{Mappings, read_mappings};
 pub use model::{
     Arena, Bin, Cgroup, Events, Jemalloc, LimitedBy, Machine, Pressure, Process, Stall, Stat, Waterline,
 };
+#[cfg(feature = "triggers")]
+pub(crate) use purge::give_back;
 pub use purge::{Idle, Purge, purge};
 pub use reading::{Limit, Reading};
 

@@ -64,8 +64,18 @@ pub fn purge() -> Result<Purge, String> {
     };
     let before = idle()?;
     let start = Instant::now();
-    #[cfg(feature = "heap")]
-    crate::sys::jemalloc_stats::purge()?;
+    give_back()?;
     let took_s = start.elapsed().as_secs_f64();
     Ok(Purge::new(before, idle()?, took_s))
+}
+
+/// The purge itself: of jemalloc, where there is one of ours.
+#[cfg(all(feature = "heap", target_os = "linux"))]
+pub(crate) fn give_back() -> Result<(), String> {
+    crate::sys::jemalloc_stats::purge()
+}
+
+#[cfg(not(all(feature = "heap", target_os = "linux")))]
+pub(crate) fn give_back() -> Result<(), String> {
+    Err("there is no jemalloc of diag's in this process".to_owned())
 }

@@ -92,7 +92,7 @@ impl ProfileBuilder {
     }
 
     /// The same for a stack that the caller knows to be new, without looking.
-    #[cfg(feature = "heap")]
+    #[cfg(all(feature = "heap", target_os = "linux"))]
     pub(crate) fn new_stack(&mut self, leaf_first: &[LocationId]) -> StackId {
         match leaf_first {
             [] => StackId::EMPTY,
@@ -139,7 +139,7 @@ impl ProfileBuilder {
     }
 
     /// Adds a sample whose stack and labels no other has, as the caller knows, without looking.
-    #[cfg(feature = "heap")]
+    #[cfg(all(feature = "heap", target_os = "linux"))]
     pub(crate) fn new_sample(&mut self, stack: StackId, labels: LabelSetId, values: &[i64]) {
         self.wrong_width |= values.len() != self.profile.sample_types.len();
         self.profile.sample_keys.push((stack, labels));

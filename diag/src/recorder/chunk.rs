@@ -8,10 +8,10 @@
 //!
 //! Source: Boehm, Can seqlocks get along with programming language memory models? (MSPC 2012), with the count beside it.
 
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use crate::sys::atomic::{AtomicU64, Ordering, fence};
 
-/// Words of a chunk: 8 KiB.
-pub(super) const CHUNK_WORDS: usize = 1024;
+/// Words of a chunk: 8 KiB; two records for loom.
+pub(super) const CHUNK_WORDS: usize = if cfg!(loom) { 12 } else { 1024 };
 /// Words of a slot: 32 bytes.
 pub(super) const SLOT_WORDS: usize = 4;
 /// Slots of a chunk. The first holds generation and count.

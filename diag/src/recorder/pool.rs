@@ -14,9 +14,9 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::chunk::{self, CHUNK_WORDS, Chunk, FIRST, SLOTS};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::lock::Lock;
 use crate::sys::region::Region;
 

@@ -44,19 +44,27 @@
 //!
 //! # What is lost
 //!
+//! Stacks are walked on Linux only: on other systems the locks are the originals, and both profiles stay off.
+//!
 //! 4 MiB a profile are kept: some 13,000 stacks. Later stacks become `[stack dropped: table full]` with their values. At most 65,535 wait
 //! for one lock at a time; those beyond are not charged to holders. Each loss is counted ([`SyncStats::losses`], the profile's comments). What
 //! diag does itself is left out. A forked child goes on with its parent's values. Libraries loaded after the start are known to the unwinder once
 //! a profile was taken.
 
 mod condvar;
+#[cfg(target_os = "linux")]
 mod draw;
 mod mutex;
 #[cfg(feature = "parking_lot")]
 pub mod parking_lot;
 mod profile;
+#[cfg(not(target_os = "linux"))]
+#[path = "elsewhere.rs"]
+mod record;
+#[cfg(target_os = "linux")]
 mod record;
 mod rwlock;
+#[cfg(target_os = "linux")]
 mod sampling;
 mod switch;
 #[cfg(feature = "tokio")]

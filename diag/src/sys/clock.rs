@@ -1,4 +1,4 @@
-//! Clocks. Reading them is a vDSO call: no lock, no allocation, errno kept.
+//! Clocks. Reading them is a vDSO call on Linux: no lock, no allocation, errno kept.
 
 /// Nanoseconds on the monotonic clock.
 #[inline]
@@ -45,7 +45,7 @@ pub(crate) fn utc(unix_ns: u64) -> Utc {
 #[inline]
 fn read(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a live timespec; both clocks exist on every Linux.
+    // SAFETY: the pointer is to a live timespec; both clocks exist on every Unix.
     unsafe { libc::clock_gettime(clock, &mut time) };
     (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
 }

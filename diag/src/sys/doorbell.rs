@@ -1,6 +1,6 @@
 //! Wakes the thread of the rules, from anywhere: from a signal handler and from inside a failed allocation too.
 //!
-//! Calls of the `_in_handler` functions: write(2) and clock_nanosleep(2), both async-signal-safe (signal-safety(7)), atomics, and
+//! Calls of the `_in_handler` functions: write(2) and nanosleep(2), both async-signal-safe (signal-safety(7)), atomics, and
 //! clock_gettime, a vDSO call. errno is kept. A full counter is no loss: the thread is awake then. After a fork the child has the parent's
 //! descriptor and no thread: rings of the child wake the parent's, which finds nothing.
 
@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use super::clock;
 use super::thread::{errno, set_errno};
 
+/// Where it is rung and where it is heard: one descriptor on Linux, two ends of a pipe elsewhere.
 static FD: AtomicI32 = AtomicI32::new(-1);
+static EAR: AtomicI32 = AtomicI32::new(-1);
 static RUNG: AtomicU64 = AtomicU64::new(0);
 static ANSWERED: AtomicU64 = AtomicU64::new(0);
 
@@ -19,16 +21,43 @@ pub(crate) fn open() -> io::Result<()> {
     if FD.load(Ordering::Acquire) >= 0 {
         return Ok(());
     }
-    // SAFETY: no pointers; the descriptor is kept for the rest of the process.
-    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    if FD.compare_exchange(-1, fd, Ordering::AcqRel, Ordering::Acquire).is_err() {
+    // They are kept for the rest of the process.
+    let (bell, ear) = make()?;
+    if FD.compare_exchange(-1, bell, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        EAR.store(ear, Ordering::Release);
+    } else {
         // SAFETY: just made, and known to nobody else.
-        unsafe { libc::close(fd) };
+        unsafe { libc::close(bell) };
+        if ear != bell {
+            // SAFETY: as above.
+            unsafe { libc::close(ear) };
+        }
     }
     Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn make() -> io::Result<(i32, i32)> {
+    // SAFETY: no pointers.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+    if fd < 0 { Err(io::Error::last_os_error()) } else { Ok((fd, fd)) }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn make() -> io::Result<(i32, i32)> {
+    let mut ends = [0; 2];
+    // SAFETY: room for two descriptors.
+    if unsafe { libc::pipe(ends.as_mut_ptr()) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    for end in ends {
+        // SAFETY: no pointers. A forked program may inherit the ends if it starts between these calls, and never uses them.
+        unsafe {
+            libc::fcntl(end, libc::F_SETFD, libc::FD_CLOEXEC);
+            libc::fcntl(end, libc::F_SETFL, libc::O_NONBLOCK);
+        }
+    }
+    Ok((ends[1], ends[0]))
 }
 
 /// Rings, and gives a number to wait for.
@@ -52,7 +81,7 @@ pub(crate) fn await_answer_in_handler(ticket: u64, at_most_ns: u64) {
     let nap = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
     while ANSWERED.load(Ordering::Acquire) < ticket && clock::monotonic_ns() < until {
         // SAFETY: the request is a live timespec, and no remainder is asked for.
-        unsafe { libc::clock_nanosleep(libc::CLOCK_MONOTONIC, 0, &nap, std::ptr::null_mut()) };
+        unsafe { libc::nanosleep(&nap, std::ptr::null_mut()) };
     }
     set_errno(saved);
 }
@@ -69,12 +98,13 @@ pub(crate) fn answer(up_to: u64) {
 
 /// Waits for the bell, at most so long.
 pub(crate) fn wait(at_most_ns: u64) {
-    let mut poll = libc::pollfd { fd: FD.load(Ordering::Acquire), events: libc::POLLIN, revents: 0 };
+    let mut poll = libc::pollfd { fd: EAR.load(Ordering::Acquire), events: libc::POLLIN, revents: 0 };
     let ms = i32::try_from(at_most_ns.div_ceil(1_000_000)).unwrap_or(i32::MAX);
-    let mut count = 0u64;
-    // SAFETY: one live pollfd, and a buffer of 8 live bytes; a negative descriptor is skipped by poll and refused by read.
+    // All that rang, from a pipe up to 64 times.
+    let mut counts = [0u64; 64];
+    // SAFETY: one live pollfd, and a live buffer of that size; a negative descriptor is skipped by poll and refused by read.
     unsafe {
         libc::poll(&mut poll, 1, ms);
-        libc::read(poll.fd, (&raw mut count).cast(), 8);
+        libc::read(poll.fd, counts.as_mut_ptr().cast(), size_of_val(&counts));
     }
 }

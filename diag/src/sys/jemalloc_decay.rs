@@ -1,5 +1,6 @@
 //! How long jemalloc keeps unused pages: the default for new arenas and each arena's own.
 
+#[cfg(target_os = "linux")]
 use tikv_jemalloc_ctl::raw;
 
 const MOST_ARENAS: usize = 4094;
@@ -44,6 +45,7 @@ impl Lowered {
     }
 }
 
+#[cfg(target_os = "linux")]
 fn controls() -> impl Iterator<Item = String> {
     // SAFETY: the control is an unsigned.
     let arenas: u32 = unsafe { raw::read(b"arenas.narenas\0") }.unwrap_or(0);
@@ -56,12 +58,31 @@ fn controls() -> impl Iterator<Item = String> {
 }
 
 /// `None` also for an arena that was never used.
+#[cfg(target_os = "linux")]
 fn read(name: &str) -> Option<isize> {
     // SAFETY: the controls named above are ssize_t; the name ends with NUL.
     unsafe { raw::read(name.as_bytes()) }.ok()
 }
 
+#[cfg(target_os = "linux")]
 fn write(name: &str, ms: isize) -> bool {
     // SAFETY: as above.
     unsafe { raw::write(name.as_bytes(), ms) }.is_ok()
+}
+
+// Elsewhere there is no jemalloc of ours, hence nothing to set.
+
+#[cfg(not(target_os = "linux"))]
+fn controls() -> impl Iterator<Item = String> {
+    std::iter::empty()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read(_name: &str) -> Option<isize> {
+    None
+}
+
+#[cfg(not(target_os = "linux"))]
+fn write(_name: &str, _ms: isize) -> bool {
+    false
 }

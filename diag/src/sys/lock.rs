@@ -1,18 +1,19 @@
 //! A mutex for tables that are touched inside allocations.
 //!
-//! Three states on a futex: free, held, held with waiters. It neither allocates nor touches thread-locals, keeps errno,
+//! Three states on a futex (on other systems than Linux it yields): free, held, held with waiters. It neither allocates nor touches thread-locals, keeps errno,
 //! and can be taken and released from fork handlers. Not re-entrant: callers hold the per-thread guard
 //! ([`super::thread::Busy`]) so that no hook enters a second time.
 
-use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::atomic::{AtomicU32, Ordering, UnsafeCell};
+use super::futex;
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
 const CONTENDED: u32 = 2;
 /// Looks before sleeping. Critical sections take well under a microsecond.
-const SPINS: u32 = 100;
+const SPINS: u32 = if cfg!(loom) { 0 } else { 100 };
 
 #[derive(Debug, Default)]
 pub(crate) struct Lock<T> {
@@ -28,7 +29,14 @@ pub(crate) struct Guard<'a, T> {
 }
 
 impl<T> Lock<T> {
+    #[cfg(not(loom))]
     pub(crate) const fn new(value: T) -> Self {
+        Self { state: AtomicU32::new(FREE), value: UnsafeCell::new(value) }
+    }
+
+    /// Loom's atomics are made at run time.
+    #[cfg(loom)]
+    pub(crate) fn new(value: T) -> Self {
         Self { state: AtomicU32::new(FREE), value: UnsafeCell::new(value) }
     }
 
@@ -66,16 +74,7 @@ impl<T> Lock<T> {
         }
         let errno = super::thread::errno();
         while self.state.swap(CONTENDED, Ordering::Acquire) != FREE {
-            // SAFETY: waits on our own word; returns at once when it is no longer CONTENDED.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_futex,
-                    self.state.as_ptr(),
-                    libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
-                    CONTENDED,
-                    std::ptr::null::<libc::timespec>(),
-                )
-            };
+            futex::wait(&self.state, CONTENDED);
         }
         super::thread::set_errno(errno);
     }
@@ -85,15 +84,7 @@ impl<T> Lock<T> {
     pub(crate) fn release(&self) {
         if self.state.swap(FREE, Ordering::Release) == CONTENDED {
             let errno = super::thread::errno();
-            // SAFETY: wakes one waiter on our own word.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_futex,
-                    self.state.as_ptr(),
-                    libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
-                    1,
-                )
-            };
+            futex::wake_one(&self.state);
             super::thread::set_errno(errno);
         }
     }

@@ -4,44 +4,51 @@
 //! Everything here offers a safe interface; each `unsafe` block says what guarantees it. What may run inside an
 //! allocation says so in its header: there, nothing allocates, frees, or waits for anything that allocates.
 #![allow(unsafe_code)]
-// What two collectors share neither uses to the full alone.
-#![cfg_attr(not(all(feature = "heap", feature = "cpu", feature = "recorder")), allow(dead_code))]
+// What two collectors share neither uses to the full alone, and other systems than Linux only in part.
+#![cfg_attr(
+    not(all(feature = "heap", feature = "cpu", feature = "recorder", target_os = "linux")),
+    allow(dead_code)
+)]
 
 #[cfg(feature = "triggers")]
 pub(crate) mod alloc_failure;
-#[cfg(all(any(feature = "heap", feature = "cpu"), target_arch = "x86_64"))]
+#[cfg(any(feature = "heap", feature = "cpu"))]
+pub(crate) mod atomic;
+#[cfg(all(any(feature = "heap", feature = "cpu"), target_os = "linux", target_arch = "x86_64"))]
 pub(crate) mod cfi;
 #[cfg(any(feature = "heap", feature = "cpu", feature = "tasks"))]
 pub(crate) mod clock;
-#[cfg(any(feature = "heap", feature = "cpu"))]
+#[cfg(all(any(feature = "heap", feature = "cpu"), target_os = "linux"))]
 pub(crate) mod code;
-#[cfg(feature = "cpu")]
+#[cfg(all(feature = "cpu", target_os = "linux"))]
 pub(crate) mod cpu;
 #[cfg(feature = "triggers")]
 pub(crate) mod doorbell;
-#[cfg(feature = "heap")]
+#[cfg(all(feature = "heap", target_os = "linux"))]
 pub(crate) mod entry_points;
 #[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) mod fork;
+#[cfg(any(feature = "heap", feature = "cpu"))]
+pub(crate) mod futex;
 #[cfg(feature = "sync")]
 pub(crate) mod held;
-#[cfg(feature = "heap")]
+#[cfg(all(feature = "heap", target_os = "linux"))]
 pub(crate) mod hooks;
-#[cfg(feature = "heap")]
+#[cfg(all(feature = "heap", target_os = "linux"))]
 pub(crate) mod jemalloc;
 #[cfg(feature = "triggers")]
 pub(crate) mod jemalloc_decay;
-#[cfg(all(feature = "heap", feature = "memory"))]
+#[cfg(all(feature = "heap", feature = "memory", target_os = "linux"))]
 pub(crate) mod jemalloc_stats;
 #[cfg(any(feature = "heap", feature = "cpu"))]
 pub(crate) mod lock;
 #[cfg(feature = "symbols")]
 pub(crate) mod mapped_file;
-#[cfg(feature = "heap")]
+#[cfg(all(feature = "heap", target_os = "linux"))]
 pub(crate) mod memory_file;
-#[cfg(any(feature = "heap", feature = "cpu"))]
+#[cfg(all(any(feature = "heap", feature = "cpu"), target_os = "linux"))]
 pub(crate) mod modules;
-#[cfg(any(feature = "heap", feature = "sync"))]
+#[cfg(all(any(feature = "heap", feature = "sync"), target_os = "linux"))]
 pub(crate) mod own_stack;
 #[cfg(feature = "parking_lot")]
 pub(crate) mod raw_locks;
@@ -49,13 +56,13 @@ pub(crate) mod raw_locks;
 pub(crate) mod region;
 #[cfg(feature = "triggers")]
 pub(crate) mod signal;
-#[cfg(any(feature = "heap", feature = "cpu"))]
+#[cfg(all(any(feature = "heap", feature = "cpu"), target_os = "linux"))]
 pub(crate) mod stack_bounds;
 #[cfg(any(feature = "heap", feature = "cpu", feature = "tasks"))]
 pub(crate) mod thread;
 #[cfg(feature = "tasks")]
 pub(crate) mod ticks;
-#[cfg(any(feature = "heap", feature = "cpu"))]
+#[cfg(all(any(feature = "heap", feature = "cpu"), target_os = "linux"))]
 pub(crate) mod unwind;
 #[cfg(feature = "sync")]
 pub(crate) mod watch;

@@ -30,6 +30,8 @@ unsafe impl Zeroed for f64 {}
 unsafe impl Zeroed for AtomicU32 {}
 // SAFETY: as above.
 unsafe impl Zeroed for AtomicU64 {}
+// SAFETY: of the same layout as what is in it.
+unsafe impl<T: Zeroed> Zeroed for std::cell::UnsafeCell<T> {}
 // SAFETY: as many of them.
 unsafe impl<T: Zeroed, const N: usize> Zeroed for [T; N] {}
 
@@ -82,8 +84,11 @@ impl<T: Zeroed> Region<T> {
         match NonNull::new(at.cast::<T>()) {
             Some(start) if at != libc::MAP_FAILED => {
                 // Huge pages would make a sparse table resident as a whole.
+                #[cfg(target_os = "linux")]
                 // SAFETY: the range was mapped just above.
-                unsafe { libc::madvise(at, bytes, libc::MADV_NOHUGEPAGE) };
+                unsafe {
+                    libc::madvise(at, bytes, libc::MADV_NOHUGEPAGE)
+                };
                 Ok(Self { start, len })
             }
             _ => Err(io::Error::last_os_error()),
@@ -92,7 +97,8 @@ impl<T: Zeroed> Region<T> {
 }
 
 impl<T> Region<T> {
-    /// Gives the pages back to the system; all values are zero afterwards. For when nobody writes.
+    /// Gives the pages back to the system; all values are zero afterwards, which only Linux promises. For when nobody writes.
+    #[cfg(target_os = "linux")]
     pub(crate) fn give_back(&self) {
         // SAFETY: the range is ours; dropping private anonymous pages makes them zero, a valid value, at the next touch.
         unsafe { libc::madvise(self.start.as_ptr().cast(), self.len * size_of::<T>(), libc::MADV_DONTNEED) };

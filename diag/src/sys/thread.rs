@@ -165,18 +165,21 @@ fn ask_thread_id() -> u32 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-#[inline]
 #[cfg(target_os = "linux")]
+use libc::__errno_location as errno_location;
+#[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+use libc::__error as errno_location;
+
+#[inline]
 pub(crate) fn errno() -> i32 {
-    // SAFETY: glibc and musl give a valid pointer for the calling thread, always.
-    unsafe { *libc::__errno_location() }
+    // SAFETY: the C library gives a valid pointer for the calling thread, always.
+    unsafe { *errno_location() }
 }
 
 #[inline]
-#[cfg(target_os = "linux")]
 pub(crate) fn set_errno(value: i32) {
     // SAFETY: as above.
-    unsafe { *libc::__errno_location() = value };
+    unsafe { *errno_location() = value };
 }
 
 /// The kernel's name of this thread, padded with zeros. One system call.

@@ -11,7 +11,7 @@ use crate::heap::{Heap, HeapError};
 use crate::leaks::LeakOptions;
 use crate::memory;
 use crate::rules::{Do, Firing, Hook, Observed, Rule};
-use crate::sys::{clock, jemalloc_stats};
+use crate::sys::clock;
 
 const SCHEMA: &str = "diag.event/1";
 /// From this share of the limit on no names are resolved in the process.
@@ -99,7 +99,7 @@ impl Actor {
             }
         }
         if wants(|a| matches!(a, Do::Purge))
-            && let Err(why) = jemalloc_stats::purge()
+            && let Err(why) = memory::give_back()
         {
             firing.problems.push(why);
         }

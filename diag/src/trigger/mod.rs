@@ -123,6 +123,15 @@ impl Triggers {
                 "set DIAG_CAPTURE_DIR or the builder's capture_dir",
             );
         }
+        if asked.relief.is_some() && cfg!(not(target_os = "linux")) {
+            problem(
+                format!(
+                    "relief gives back jemalloc's pages, which diag brings on Linux only; this is {}",
+                    std::env::consts::OS
+                ),
+                "nothing to do; on Linux it works",
+            );
+        }
         let mut signals = Vec::new();
         for number in rules.iter().filter_map(|r| if let When::Signal(n) = r.when { Some(n) } else { None }) {
             match signal::listen(number) {

@@ -15,7 +15,7 @@ use crate::memory::watch::{Look, Wanted, Watch};
 use crate::rules::{Engine, Event, Firing, Level, Observed, Order, Relief, ReliefState, Rule, When};
 use crate::sys::jemalloc_decay::{self, Lowered};
 use crate::sys::signal::Listening;
-use crate::sys::{alloc_failure, clock, doorbell, jemalloc_stats};
+use crate::sys::{alloc_failure, clock, doorbell};
 
 /// What changes slowly is looked after so often.
 const TIDY_EVERY_NS: u64 = 1_000_000_000;
@@ -264,7 +264,7 @@ impl Relieving {
 
     fn purge(&mut self) {
         // Without jemalloc there is nothing to give back.
-        if jemalloc_stats::purge().is_ok() {
+        if crate::memory::give_back().is_ok() {
             self.purges_total += 1;
         }
     }

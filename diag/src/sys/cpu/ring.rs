@@ -6,19 +6,18 @@
 //!
 //! 1,024 samples of 256 frames (2.1 MiB) and 64 copies of 32 KiB of stack (2 MiB), resident as far as they were used.
 
-use std::cell::UnsafeCell;
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::sys::region::{Region, Zeroed, zeroed_struct};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering, UnsafeCell};
+use crate::sys::region::{Region, zeroed_struct};
 use crate::sys::unwind::{StackCopy, Stuck};
 
 /// Deepest stack kept; frames beyond, at the root end, are cut and counted.
 pub(crate) const MAX_FRAMES: usize = 256;
-const SAMPLES: u32 = 1024;
+const SAMPLES: u32 = if cfg!(loom) { 2 } else { 1024 };
 /// Places tried before a sample is dropped.
-const TRIES: u32 = 16;
-const COPIES: u32 = 64;
+const TRIES: u32 = if cfg!(loom) { 2 } else { 16 };
+const COPIES: u32 = if cfg!(loom) { 1 } else { 64 };
 /// Words of stack in a copy: 32 KiB.
 pub(super) const COPY_WORDS: usize = 4096;
 
@@ -69,19 +68,23 @@ pub(super) mod outcome {
     pub(crate) const STUCK: u32 = 3;
 }
 
-struct Place(UnsafeCell<Sample>);
+zeroed_struct! {
+    struct Place {
+        sample: UnsafeCell<Sample>,
+    }
+}
 
 // SAFETY: only whoever took a place by its state touches what is in it.
 unsafe impl Sync for Place {}
-// SAFETY: a sample is.
-unsafe impl Zeroed for Place {}
 
-struct CopyPlace(UnsafeCell<[u64; COPY_WORDS]>);
+zeroed_struct! {
+    struct CopyPlace {
+        words: UnsafeCell<[u64; COPY_WORDS]>,
+    }
+}
 
 // SAFETY: only whoever took a place by its bit touches what is in it.
 unsafe impl Sync for CopyPlace {}
-// SAFETY: plain integers.
-unsafe impl Zeroed for CopyPlace {}
 
 pub(crate) struct Ring {
     states: Region<AtomicU32>,
@@ -136,7 +139,7 @@ impl Ring {
             }
             let with = taken | 1 << at;
             match self.copies_taken.compare_exchange_weak(taken, with, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return Some((at, self.copies.get(at as usize)?.0.get().cast())),
+                Ok(_) => return Some((at, self.copies.get(at as usize)?.words.get().cast())),
                 Err(now) => taken = now,
             }
         }
@@ -149,11 +152,11 @@ impl Ring {
                 continue;
             }
             // SAFETY: READY places are the reader's, and there is one reader.
-            let sample = unsafe { &mut *place.0.get() };
+            let sample = unsafe { &mut *place.sample.get() };
             let copy = sample.copy.checked_sub(1);
             let words = copy.and_then(|at| self.copies.get(at as usize)).map(|copy| {
                 // SAFETY: the bit of this copy is set for this sample until it is cleared below.
-                let words: &[u64] = unsafe { &*copy.0.get() };
+                let words: &[u64] = unsafe { &*copy.words.get() };
                 words.get(..sample.copied_words as usize).unwrap_or_default()
             });
             let start = sample.stuck.stack_pointer();
@@ -178,7 +181,7 @@ impl Ring {
 impl Claimed<'_> {
     pub(super) fn sample(&mut self) -> &mut Sample {
         // SAFETY: the place is ours until its state changes.
-        unsafe { &mut *self.place.0.get() }
+        unsafe { &mut *self.place.sample.get() }
     }
 
     /// Hands it to the reader.
