@@ -6,14 +6,16 @@
 //! removed: when a table is full, samples go to the site [`Sites::OVERFLOW`], their number and totals stay right and only
 //! the stack is lost (counted by the caller).
 
-// Only the heap collector sizes its tables beforehand.
-#![cfg_attr(not(feature = "heap"), allow(dead_code))]
+// Only the heap collector sizes its tables beforehand; elsewhere than on Linux there are none.
+#![cfg_attr(not(all(feature = "heap", target_os = "linux")), allow(dead_code))]
 
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::lock::Lock;
 use crate::sys::region::{Region, Zeroed, zeroed_struct};
+
+const LEAST_STACKS: usize = if cfg!(loom) { 4 } else { 64 };
 
 zeroed_struct! {
     #[derive(Debug)]
@@ -109,8 +111,10 @@ impl<T: Zeroed> Index<T> {
         }
     }
 
-    /// Makes a filled row visible. Only under the lock that guards additions.
+    /// Makes a filled row visible. Only under the lock that guards additions. It is counted first: whoever finds its position may
+    /// read it by that.
     fn publish(&self, hash: u64, position: u32) {
+        self.published.store(position + 1, Ordering::Release);
         let mask = self.slots.len() - 1;
         let mut at = hash as usize & mask;
         while let Some(slot) = self.slots.get(at) {
@@ -120,7 +124,6 @@ impl<T: Zeroed> Index<T> {
             }
             at = (at + 1) & mask;
         }
-        self.published.store(position + 1, Ordering::Release);
     }
 
     fn memory_bytes(&self) -> u64 {
@@ -138,7 +141,7 @@ impl Sites {
     /// Tables for about `memory_bytes` in all.
     pub(crate) fn new(memory_bytes: usize) -> io::Result<Self> {
         // A stack of 40 frames takes 160 bytes, its row and index 40, one and a half sites 84.
-        let stacks = (memory_bytes / 320).max(64);
+        let stacks = (memory_bytes / 320).max(LEAST_STACKS);
         let sites = Self {
             frames: Index::new((stacks * 2).min(1 << 20))?,
             stack_frames: Region::reserve(stacks * 40)?,
