@@ -44,6 +44,8 @@
 //! - A panic is caught and told to the client that met it.
 //!
 //! Nothing is printed or logged.
+// On docs.rs each item says which feature it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod api;
 mod captures;

@@ -62,6 +62,9 @@
 //! | `DIAG_DISABLE` | `1`: collect nothing, listen nowhere |
 //! | `_RJEM_MALLOC_CONF` (`MALLOC_CONF` when jemalloc replaces malloc) | jemalloc's own settings, `lg_prof_sample:16` among them |
 
+// On docs.rs each item says which feature it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(all(
     target_os = "linux",
     any(feature = "heap", feature = "cpu"),
