@@ -47,6 +47,7 @@ pub(crate) enum Event {
         bytes: u64,
     },
     /// The slowest poll since the last look.
+    #[cfg_attr(not(feature = "tasks"), allow(dead_code))]
     SlowPoll {
         ns: u64,
         what: String,

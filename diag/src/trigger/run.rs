@@ -12,7 +12,7 @@ use crate::capture::Captures;
 use crate::config::{Config, Problem};
 use crate::heap::{Heap, HeapError};
 use crate::memory::watch::{Look, Wanted, Watch};
-use crate::rules::{Engine, Event, Firing, Level, Observed, Order, Relief, ReliefState, Rule, When};
+use crate::rules::{Engine, Event, Firing, Level, Observed, Order, Relief, ReliefState, Rule};
 use crate::sys::jemalloc_decay::{self, Lowered};
 use crate::sys::signal::Listening;
 use crate::sys::{alloc_failure, clock, doorbell};
@@ -40,7 +40,7 @@ pub(super) struct Runner {
 #[cfg(feature = "tasks")]
 fn slowest_allowed_ns(rules: &[Rule]) -> Option<u64> {
     let of_rule = |rule: &Rule| match rule.when {
-        When::SlowPoll(from) => u64::try_from(from.as_nanos()).ok(),
+        crate::rules::When::SlowPoll(from) => u64::try_from(from.as_nanos()).ok(),
         _ => None,
     };
     rules.iter().filter_map(of_rule).min()
