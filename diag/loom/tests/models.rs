@@ -23,16 +23,6 @@ fn ring_places_are_used_again() {
 }
 
 #[test]
-fn recalls_are_of_one_walk() {
-    sys::unwind::recalls_are_of_one_walk();
-}
-
-#[test]
-fn recalls_are_forgotten() {
-    sys::unwind::recalls_are_forgotten();
-}
-
-#[test]
 fn copies_of_a_chunk_are_whole() {
     recorder::copies_of_a_chunk_are_whole();
 }
