@@ -30,7 +30,8 @@ mod threads;
 
 #[cfg(all(test, feature = "triggers", target_os = "linux"))]
 mod bound_tests;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;
 
 use std::collections::BTreeMap;
