@@ -3,10 +3,11 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -36,6 +37,10 @@ pub(crate) fn turned_away() -> u64 {
 /// Name of the thread.
 pub(crate) const THREAD: &str = "diag-server";
 
+/// Threads for work. More than the permits (limits.rs) is never used.
+const WORKERS: usize = 4;
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// How patient the listener is.
 #[derive(Clone, Copy, Debug)]
 struct Patience {
@@ -56,7 +61,7 @@ const PATIENCE: Patience = Patience {
     writes: Duration::from_secs(30),
     shutdown: Duration::from_secs(5),
     connections: 64,
-    interval: Duration::from_millis(15),
+    interval: Duration::from_millis(20),
     burst: 100,
 };
 
@@ -187,8 +192,8 @@ fn start_with(
         .enable_io()
         .enable_time()
         .thread_name("diag-work")
-        // More than the permits for work (limits.rs) is never used.
-        .max_blocking_threads(4)
+        .max_blocking_threads(WORKERS)
+        .thread_keep_alive(FOR_EVER)
         .build()
         .map_err(thread_error)?;
     let listener = {
@@ -202,6 +207,7 @@ fn start_with(
         .spawn(move || {
             // Connections and answers are no news about the host.
             let _unprofiled = diag::Unprofiled::begin();
+            start_workers(&runtime);
             // Each packet of a client wakes this thread; the host's work under way goes first.
             diag::stand_back();
             runtime.block_on(accept(listener, router, stopped, patience));
@@ -210,6 +216,30 @@ fn start_with(
         })
         .map_err(thread_error)?;
     Ok(Server { local_addr, running: Some(Running { stop, thread }) })
+}
+
+/// Starts the threads for work, and waits until they are there: they inherit how nice their maker is, and who holds one of the collector's
+/// locks must not be pushed off the processor by those who wait for it.
+fn start_workers(runtime: &tokio::runtime::Runtime) {
+    let until = Instant::now() + Duration::from_millis(100);
+    let here = Arc::new(AtomicUsize::new(0));
+    let start = || {
+        for _ in 0..WORKERS {
+            let here = Arc::clone(&here);
+            runtime.spawn_blocking(move || {
+                here.fetch_add(1, Ordering::Relaxed);
+                // Who were done would do for the next as well.
+                while here.load(Ordering::Relaxed) < WORKERS && Instant::now() < until {
+                    std::thread::sleep(Duration::from_micros(100));
+                }
+            });
+        }
+    };
+    // tokio panics where there can be not even one thread; it tries again when there is work.
+    let _ = catch_unwind(AssertUnwindSafe(start));
+    while here.load(Ordering::Relaxed) < WORKERS && Instant::now() < until {
+        std::thread::sleep(Duration::from_micros(100));
+    }
 }
 
 fn access(addr: SocketAddr, token: Option<Result<Token, String>>) -> Result<Access, Error> {
