@@ -12,6 +12,8 @@
 mod curves;
 mod point;
 mod soak;
+#[path = "../stall/mod.rs"]
+mod stall;
 mod svg;
 mod trend;
 

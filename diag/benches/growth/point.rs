@@ -3,13 +3,14 @@
 use std::fmt;
 use std::hint::black_box;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use diag::cpu::CpuOptions;
 use diag::heap::{Heap, SnapshotOptions};
 use diag::profile::pprof;
+
+use crate::stall::worst_stall;
 
 /// What the process is like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,8 +91,8 @@ pub(crate) fn measure(point: &Point) -> String {
         files.push(own_time() - start);
     }
     let stalls =
-        (0..count).map(|_| worst_stall(|| drop(heap.snapshot(&SnapshotOptions::default())))).collect();
-    let quiet = (0..count).map(|_| worst_stall(|| std::thread::sleep(Duration::from_millis(40)))).collect();
+        (0..count).map(|_| worst_stall(|| drop(heap.snapshot(&SnapshotOptions::default()))).1).collect();
+    let quiet = (0..count).map(|_| worst_stall(|| std::thread::sleep(Duration::from_millis(40))).1).collect();
     let mut watch = diag.watch_leaks(Duration::from_secs(3600), None).unwrap();
     let censuses = (0..count)
         .map(|_| {
@@ -200,24 +201,6 @@ impl Threads {
             handle.join().unwrap();
         }
     }
-}
-
-/// The longest single alloc and free on another thread while `f` runs.
-fn worst_stall(f: impl FnOnce()) -> Duration {
-    let (stop, worst) = (AtomicBool::new(false), AtomicU64::new(0));
-    std::thread::scope(|s| {
-        s.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                let start = Instant::now();
-                black_box(Vec::<u8>::with_capacity(black_box(3000)));
-                worst.fetch_max(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
-            }
-        });
-        std::thread::sleep(Duration::from_millis(5));
-        f();
-        stop.store(true, Ordering::Relaxed);
-    });
-    Duration::from_nanos(worst.into_inner())
 }
 
 /// Time that this thread has been on a processor: what else the machine does is not in it.

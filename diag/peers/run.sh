@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Runs the same workloads under this toolkit and its peers, and writes peers/RESULTS.md: some 20 minutes on two cores after the build.
+# Runs the same workloads under this toolkit and its peers, and writes diag/peers/RESULTS.md: some 20 minutes on two cores after the build.
 #
-#   peers/run.sh            the whole table
-#   peers/run.sh --short    two minutes, to peers' target folder: whether everything works
+#   diag/peers/run.sh            the whole table
+#   diag/peers/run.sh --short    two minutes, to peers' target folder: whether everything works
 #
 # Other flags are the driver's (src/bin/peers/main.rs). heaptrack and perf take part where they are installed (Debian: heaptrack,
 # linux-perf). CARGO_TARGET_DIR is respected. BUILD_ONLY=1 builds and stops.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
-out=${CARGO_TARGET_DIR:-$PWD/../target}/peers
+out=${CARGO_TARGET_DIR:-$PWD/../../target}/peers
 mkdir -p "$out"
 
 # Three builds, for two of the peers want flags that the others must not be measured with. With --target the flags do not reach build
