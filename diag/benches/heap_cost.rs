@@ -8,8 +8,8 @@
 //!   this library with its live table, and jemalloc's sampling with nobody at work (`bare`: the part that no hook can save).
 //!   Mixes draw sizes evenly on a logarithmic scale; single sizes follow.
 //!
-//! 16,384 other blocks stay alive meanwhile, as in a service. Rounds of the variants alternate, and each figure is the
-//! median over rounds, so that a drift of the machine cancels.
+//! 16,384 other blocks stay alive meanwhile, as in a service. The variants take turns every few milliseconds, and each figure is a
+//! median of differences within such a round, so that a drift of the machine cancels.
 #![allow(clippy::unwrap_used)] // a benchmark that cannot set up has nothing to say
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -24,7 +24,7 @@ static ALLOC: diag::Allocator = diag::Allocator;
 
 const FRAMES: u32 = 40;
 const SIZES: [usize; 6] = [16, 128, 1024, 4096, 8192, 16384];
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 151;
 const SMALL: [usize; 7] = [16, 32, 64, 128, 256, 512, 1024];
 const LARGE: [usize; 3] = [4096, 8192, 16384];
 
@@ -68,21 +68,36 @@ fn others_alive() -> Vec<Vec<u8>> {
     (0..16_384).map(|i| Vec::with_capacity(64 + i % 8192)).collect()
 }
 
-/// Medians: inactive, jemalloc's own profiler, nobody, this library.
-fn compare(heap: &Heap, sizes: &[usize], pairs: u32) -> [f64; 4] {
+/// Medians over rounds: ns a pair while inactive; and of jemalloc's own profiler, nobody, this library, what is above that in ns, and
+/// in shares of it. A round takes some milliseconds, and its figures are compared among themselves: machines change their pace by seconds.
+struct Compared {
+    off: f64,
+    over: [f64; 3],
+    share: [f64; 3],
+}
+
+fn compare(heap: &Heap, sizes: &[usize], pairs: u32) -> Compared {
     let [jemalloc, nobody, diag] = [Hooked::Jemalloc, Hooked::Nobody, Hooked::Diag].map(Variant::Active);
     let variants = [Variant::Inactive, jemalloc, nobody, diag];
-    let mut rounds: [Vec<f64>; 4] = Default::default();
+    let mut offs = Vec::new();
+    let [mut over, mut share]: [[Vec<f64>; 3]; 2] = Default::default();
     for round in 0..ROUNDS {
+        let mut ns = [0.0; 4];
         for i in 0..variants.len() {
             let at = (i + round) % variants.len();
             set(heap, variants[at]);
             churn(FRAMES, sizes, pairs / 10);
-            rounds[at].push(churn(FRAMES, sizes, pairs));
+            ns[at] = churn(FRAMES, sizes, pairs);
+        }
+        let [off, active @ ..] = ns;
+        offs.push(off);
+        for (i, ns) in active.into_iter().enumerate() {
+            over[i].push(ns - off);
+            share[i].push(ns / off - 1.0);
         }
     }
     set(heap, diag);
-    rounds.map(median)
+    Compared { off: median(offs), over: over.map(median), share: share.map(median) }
 }
 
 fn output_of_child(what: &str, conf: &str) -> String {
@@ -202,10 +217,10 @@ fn main() {
     let period = heap.set_sample_period_bytes(4096).unwrap() as f64;
     let others = others_alive();
     for size in SIZES {
-        let [off, jemalloc, bare, ours] = compare(&heap, &[size], 60_000);
+        let Compared { over, .. } = compare(&heap, &[size], 6_000);
         let class = size.max(8) as f64;
         let samples_per_pair = 1.0 - (-class / period).exp();
-        let [theirs, bare, ours] = [jemalloc, bare, ours].map(|ns| (ns - off) / samples_per_pair);
+        let [theirs, bare, ours] = over.map(|ns| ns / samples_per_pair);
         println!("{size:>8} {theirs:>14.0} {ours:>14.0} {bare:>14.0} {:>8.3}", ours / theirs);
     }
 
@@ -220,9 +235,10 @@ fn main() {
     let singles = SIZES.iter().map(|size| (size.to_string(), std::slice::from_ref(size)));
     let mixes = [("16..1Ki".to_owned(), &SMALL[..]), ("4..16Ki".to_owned(), &LARGE[..])];
     for (name, sizes) in mixes.into_iter().chain(singles) {
-        let [off, jemalloc, bare, ours] = compare(&heap, sizes, 400_000);
-        let [bare_over, ours_over] = [bare, ours].map(|ns| (ns / off - 1.0) * 100.0);
-        let of_theirs = (ours - off) / (jemalloc - off);
+        let Compared { off, over, share } = compare(&heap, sizes, 40_000);
+        let [jemalloc, bare, ours] = over.map(|ns| off + ns);
+        let [_, bare_over, ours_over] = share.map(|share| share * 100.0);
+        let of_theirs = over[2] / over[0];
         println!(
             "{name:>8} {off:>9.2} {jemalloc:>9.2} {bare:>9.2} {ours:>9.2} {bare_over:>11.1}% {ours_over:>11.1}% {of_theirs:>14.3}"
         );

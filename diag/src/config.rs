@@ -6,6 +6,7 @@ use std::time::Duration;
 
 /// Something that does not work as asked, though the rest does.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+#[non_exhaustive]
 pub struct Problem {
     /// Which part: `config`, `heap`, `capture`, `console`, `declared`, `rules`.
     pub part: String,

@@ -241,11 +241,12 @@ impl Diag {
     /// The collector's memory includes that of the history.
     fn stats_with_history(&self, heap: &Heap) -> HeapStats {
         let mut stats = heap.stats();
-        stats.memory_bytes += self.history().map_or(0, History::memory_bytes);
+        stats.memory_parts.leak_history_bytes = self.history().map_or(0, History::memory_bytes);
         #[cfg(feature = "memory")]
         if let Some(worker) = &self.inner.worker {
-            stats.memory_bytes += worker.course().memory_bytes();
+            stats.memory_parts.memory_history_bytes = worker.course().memory_bytes();
         }
+        stats.memory_bytes = stats.memory_parts.total_bytes();
         stats
     }
 

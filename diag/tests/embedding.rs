@@ -107,6 +107,9 @@ fn nothing_has_to_be_set() {
     assert_eq!(status["heap"]["active"], true);
     assert_eq!(status["heap"]["sample_period_bytes"], 524_288);
     assert!(status["heap"]["live_samples"].as_u64().unwrap() > 10);
+    let parts = status["heap"]["memory_parts"].as_object().unwrap();
+    assert_eq!(parts.values().map(|p| p.as_u64().unwrap()).sum::<u64>(), status["heap"]["memory_bytes"]);
+    assert!(parts["live_table_bytes"].as_u64().unwrap() > 0 && parts["unwinder_bytes"].as_u64().unwrap() > 0);
     assert_eq!(status["problems"], serde_json::json!([]));
     assert_eq!(status["config"]["service_name"], "orders");
 }

@@ -30,7 +30,8 @@ function draw(place, s, kept) {
       ["diag started", moment(s.started_unix_s * 1000)], ["Running for", seconds(s.uptime_s)], ["Units of work", count(s.work_units_total)], ["Requests may change it", s.server.read_only ? "no: read-only" : "yes"]]),
     s.heap ? section("Heap", [["Source", s.heap.source], ["Sampling", s.heap.active ? "on" : "off"], ["Sampled every", bytes(s.heap.sample_period_bytes)],
       ["Samples", count(s.heap.samples_total)], ["Alive of them", count(s.heap.live_samples)], ["Stacks", count(s.heap.stacks)],
-      ["Memory of diag", `${bytes(s.heap.memory_bytes)} of at most ${bytes(s.heap.memory_limit_bytes)}`], ["jemalloc", s.heap.jemalloc_version], ["Lost", losses(s.heap.losses)]])
+      ["Memory of diag", `${bytes(s.heap.memory_bytes)} of at most ${bytes(s.heap.memory_limit_bytes)}`],
+      ["Of that", Object.entries(s.heap.memory_parts).map(([part, size]) => `${part.replace(/_bytes$/, "").replaceAll("_", " ")} ${bytes(size)}`).join(", ")], ["jemalloc", s.heap.jemalloc_version], ["Lost", losses(s.heap.losses)]])
       : section("Heap", [["Collector", "does not run"]]),
     s.cpu ? section("CPU", [["Recording now", s.cpu.recording ? "yes" : "no"], ["Profiles", count(s.cpu.profiles_total)], ["Samples", count(s.cpu.samples_total)],
       ["Source", s.cpu.source], ["Because", s.cpu.why], ["Accounted for", s.cpu.accounted === null ? "-" : `${(s.cpu.accounted * 100).toFixed(1)} %`],

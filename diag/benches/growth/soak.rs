@@ -36,7 +36,18 @@ struct Reading {
     parts: [u64; PARTS.len()],
 }
 
-const PARTS: [&str; 6] = ["heap", "cpu", "tasks", "locks", "recorder", "names"];
+const PARTS: [&str; 10] = [
+    "live objects",
+    "stacks",
+    "unwinder",
+    "leak history",
+    "waterlines",
+    "cpu",
+    "tasks",
+    "locks",
+    "recorder",
+    "names",
+];
 
 impl Reading {
     fn own(&self) -> u64 {
@@ -79,7 +90,7 @@ pub(crate) fn run(length: Duration, out: &Path) -> ExitCode {
     let losses = diag.status().heap.unwrap().losses;
     std::fs::remove_dir_all(&captures).unwrap();
 
-    let mut csv = format!("at_s,rss_bytes,own_bytes,{}\n", PARTS.join(","));
+    let mut csv = format!("at_s,rss_bytes,own_bytes,{}\n", PARTS.join(",").replace(' ', "_"));
     for reading in &readings {
         let parts: Vec<String> = reading.parts.iter().map(u64::to_string).collect();
         let _ = writeln!(csv, "{:.1},{},{},{}", reading.at_s, reading.rss, reading.own(), parts.join(","));
@@ -136,14 +147,19 @@ fn show(what: &str, slope: Option<Slope>, last: u64) {
 
 fn read(diag: &Diag, at: Duration, before: Option<&Reading>) -> Reading {
     let status = diag.status();
+    let heap = status.heap.map(|s| s.memory_parts).unwrap_or_default();
     let parts = [
-        status.heap.map_or(0, |s| s.memory_bytes),
+        heap.live_table_bytes,
+        heap.stacks_bytes,
+        heap.unwinder_bytes,
+        heap.leak_history_bytes,
+        heap.memory_history_bytes,
         status.cpu.map_or(0, |s| s.memory_bytes),
         status.tasks.memory_bytes,
         status.sync.memory_bytes,
         status.recorder.map_or(0, |s| s.memory_bytes),
         // Not to be had while names are looked up: then as before.
-        status.symbols.map_or(before.map_or(0, |b| b.parts[5]), |s| s.bytes as u64),
+        status.symbols.map_or(before.map_or(0, |b| b.parts[PARTS.len() - 1]), |s| s.bytes as u64),
     ];
     Reading { at_s: at.as_secs_f64(), rss: resident(), parts }
 }

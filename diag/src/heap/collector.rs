@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::HeapMemory;
 use super::live::{Inserted, LiveObject, LiveTable};
 use super::threads::ThreadNames;
 use crate::context;
@@ -151,9 +152,14 @@ impl Collector {
         out
     }
 
-    /// Bytes of memory the collector holds.
-    pub(crate) fn memory_bytes(&self) -> u64 {
-        self.live.memory_bytes() + self.sites.memory_bytes() + self.code.walker().memory_bytes()
+    /// Memory the collector holds; what is kept beside it for verdicts and charts is not known here.
+    pub(crate) fn memory(&self) -> HeapMemory {
+        HeapMemory {
+            live_table_bytes: self.live.memory_bytes(),
+            stacks_bytes: self.sites.memory_bytes(),
+            unwinder_bytes: self.code.walker().memory_bytes(),
+            ..HeapMemory::default()
+        }
     }
 
     /// Nanoseconds since the start.

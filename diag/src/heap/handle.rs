@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::collector::Collector;
-use super::{HeapError, HeapStats, LiveSample, SnapshotOptions, census, dump, snapshot, start};
+use super::{HeapError, HeapMemory, HeapStats, LiveSample, SnapshotOptions, census, dump, snapshot, start};
 use crate::profile::Profile;
 use crate::profile::cohorts::Cohorts;
 use crate::profile::sampling::Weight;
@@ -94,7 +94,8 @@ impl Heap {
                 samples_total: c.sample_count(),
                 live_samples: c.live.len(),
                 stacks: c.sites.stack_count() as u64,
-                memory_bytes: c.memory_bytes(),
+                memory_bytes: c.memory().total_bytes(),
+                memory_parts: c.memory(),
                 memory_limit_bytes: c.memory_limit,
                 jemalloc_version,
                 losses: c.losses(),
@@ -107,6 +108,7 @@ impl Heap {
                 live_samples: 0,
                 stacks: 0,
                 memory_bytes: 0,
+                memory_parts: HeapMemory::default(),
                 memory_limit_bytes: 0,
                 jemalloc_version,
                 losses: BTreeMap::new(),

@@ -159,26 +159,22 @@ impl LiveTable {
         self.shards.iter().map(shard).sum()
     }
 
-    /// Copies all objects, one shard at a time; a shard is held only while it is copied. Objects that come and go
-    /// meanwhile may or may not be among them.
+    /// Copies all objects, one shard at a time. Objects that come and go meanwhile may or may not be among them.
     pub(crate) fn copy(&self, out: &mut Vec<LiveObject>) {
-        for shard in &self.shards {
-            loop {
-                let before = out.len();
-                {
-                    let s = shard.lock();
-                    let used = s.slab.get(..s.high as usize).unwrap_or_default();
-                    if out.capacity() - before >= used.len() {
-                        out.extend_from_slice(used);
-                        break;
-                    }
-                }
-                // Room is made outside the lock: it allocates.
-                let high = shard.lock().high as usize;
-                out.reserve(high + high / 4 + 64);
-            }
-        }
+        self.shards.iter().for_each(|shard| copy_shard(shard, out));
         out.retain(|o| o.address != 0);
+    }
+
+    /// Shows all objects, one shard at a time, out of a copy: what is done with them does not hold anybody up. As [`copy`](Self::copy),
+    /// in a sixteenth of its memory.
+    pub(crate) fn each(&self, show: impl FnMut(&LiveObject)) {
+        let mut copied = Vec::new();
+        let mut show = show;
+        for shard in &self.shards {
+            copied.clear();
+            copy_shard(shard, &mut copied);
+            copied.iter().filter(|o| o.address != 0).for_each(&mut show);
+        }
     }
 
     /// For fork: every lock, in order.
@@ -189,6 +185,23 @@ impl LiveTable {
     /// Their release.
     pub(crate) fn release_all(&self) {
         self.shards.iter().for_each(Lock::release);
+    }
+}
+
+/// Appends a shard's slab, unused places among it. The shard is held only meanwhile.
+fn copy_shard(shard: &Lock<Shard>, out: &mut Vec<LiveObject>) {
+    loop {
+        let high = {
+            let s = shard.lock();
+            let used = s.slab.get(..s.high as usize).unwrap_or_default();
+            if out.capacity() - out.len() >= used.len() {
+                out.extend_from_slice(used);
+                return;
+            }
+            s.high as usize
+        };
+        // Room is made outside the lock: it allocates.
+        out.reserve(high + high / 4 + 64);
     }
 }
 

@@ -113,6 +113,33 @@ impl From<ProfileError> for HeapError {
     }
 }
 
+/// The collector's own memory by what it holds, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
+#[non_exhaustive]
+pub struct HeapMemory {
+    /// The table of live sampled objects.
+    pub live_table_bytes: u64,
+    /// Distinct stacks and their totals.
+    pub stacks_bytes: u64,
+    /// Unwind rules, tables and what each thread's last walk left.
+    pub unwinder_bytes: u64,
+    /// Cohorts of births and deaths by stack, for the leak verdict.
+    pub leak_history_bytes: u64,
+    /// The waterline of the last hour.
+    pub memory_history_bytes: u64,
+}
+
+impl HeapMemory {
+    /// All parts together.
+    pub fn total_bytes(&self) -> u64 {
+        self.live_table_bytes
+            + self.stacks_bytes
+            + self.unwinder_bytes
+            + self.leak_history_bytes
+            + self.memory_history_bytes
+    }
+}
+
 /// State of the collector, for `status` and `/metrics`.
 #[derive(Clone, Debug, serde::Serialize)]
 #[non_exhaustive]
@@ -129,8 +156,10 @@ pub struct HeapStats {
     pub live_samples: u64,
     /// Distinct stacks.
     pub stacks: u64,
-    /// Memory of the collector itself: bytes in use.
+    /// Memory of the collector itself: bytes in use. The sum of `memory_parts`.
     pub memory_bytes: u64,
+    /// What that memory holds.
+    pub memory_parts: HeapMemory,
     /// About where that memory is capped; samples beyond are dropped and counted in `losses`.
     pub memory_limit_bytes: u64,
     /// Of the allocator.

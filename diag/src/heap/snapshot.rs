@@ -23,24 +23,32 @@ const AGES: [(u64, &str); 6] =
     [(10, "0-10s"), (60, "10-60s"), (600, "1-10m"), (3_600, "10-60m"), (21_600, "1-6h"), (86_400, "6-24h")];
 const OLDEST: &str = ">24h";
 
+const NOTHING: Weight = Weight { objects: 0.0, bytes: 0.0 };
+
 /// Position of `inuse_space` among the sample types.
 const INUSE_SPACE: usize = 3;
 
 /// The heap as it is now. With `ages`, one row for each live sample, labelled with its birth.
 pub(crate) fn take(collector: &Collector, ages: bool) -> Result<Profile, ProfileError> {
     collector.code.refresh();
-    let mut live = Vec::with_capacity(collector.live.len() as usize + 1024);
-    collector.live.copy(&mut live);
+    let mut live = Vec::new();
+    let mut in_use = Vec::new();
+    if ages {
+        live.reserve(collector.live.len() as usize + 1024);
+        collector.live.copy(&mut live);
+    } else {
+        in_use = in_use_by_site(collector);
+    }
     let now =
         Now { ns: collector.now_ns(), unix_ns: clock::unix_ns(), started_unix_ns: collector.started_unix_ns };
 
     // Behind the objects and ahead of the stacks: every object has a site here, and every site here a known stack.
     let sites = collector.sites.len();
+    in_use.resize(sites, NOTHING);
     let mut rows = Rows::new(collector);
-    let rows_expected = if ages { sites + live.len() } else { sites };
-    rows.builder.reserve_samples(rows_expected, collector.sites.stack_frame_count());
-    let mut in_use = vec![Weight { objects: 0.0, bytes: 0.0 }; sites];
+    let frames = collector.sites.stack_frame_count();
     if ages {
+        rows.builder.reserve_samples(sites + live.len(), frames);
         let threads: Vec<StrId> = collector.threads.all().iter().map(|name| rows.builder.str(name)).collect();
         let mut labels = AgeLabels::new(&mut rows.builder, threads);
         // Reproducible for the same heap.
@@ -50,17 +58,12 @@ pub(crate) fn take(collector: &Collector, ages: bool) -> Result<Profile, Profile
                 let labels = labels.of(&mut rows, object, &now);
                 let objects = object.weight_objects;
                 let weight = Weight { objects, bytes: objects * object.usable_size as f64 };
-                let (stack, values) = rows.row(&site, Weight { objects: 0.0, bytes: 0.0 }, weight);
+                let (stack, values) = rows.row(&site, NOTHING, weight);
                 rows.builder.sample(stack, labels, &values);
             }
         }
     } else {
-        for object in &live {
-            if let Some(sum) = in_use.get_mut(object.site as usize) {
-                sum.objects += object.weight_objects;
-                sum.bytes += object.weight_objects * object.usable_size as f64;
-            }
-        }
+        rows.builder.reserve_new_samples(sites, frames);
     }
     for (position, in_use) in in_use.iter().enumerate() {
         if let Some(site) = collector.sites.get(position as u32)
@@ -82,6 +85,23 @@ pub(crate) fn take(collector: &Collector, ages: bool) -> Result<Profile, Profile
         ]);
     }
     rows.finish(collector, now.unix_ns)
+}
+
+/// What is alive, summed by site.
+fn in_use_by_site(collector: &Collector) -> Vec<Weight> {
+    let mut in_use = vec![NOTHING; collector.sites.len()];
+    collector.live.each(|object| {
+        let site = object.site as usize;
+        if site >= in_use.len() {
+            // Added meanwhile.
+            in_use.resize(collector.sites.len().max(site + 1), NOTHING);
+        }
+        if let Some(sum) = in_use.get_mut(site) {
+            sum.objects += object.weight_objects;
+            sum.bytes += object.weight_objects * object.usable_size as f64;
+        }
+    });
+    in_use
 }
 
 /// About the most bytes that [`take`] and the encoding of its profile allocate, freed ones included: a bound of what they take from the
@@ -127,16 +147,15 @@ pub(crate) fn take_stacks(
         let labels = rows.builder.labels(&labels);
         let objects = object.weight_objects;
         let weight = Weight { objects, bytes: objects * object.usable_size as f64 };
-        let (stack, values) = rows.row(&site, Weight { objects: 0.0, bytes: 0.0 }, weight);
+        let (stack, values) = rows.row(&site, NOTHING, weight);
         rows.builder.sample(stack, labels, &values);
     }
     // Those of which nothing is alive want their names too: what died of them counts.
-    let none = Weight { objects: 0.0, bytes: 0.0 };
     for site in (0..collector.sites.len() as u32).filter_map(|site| collector.sites.get(site)) {
         if wanted(site.stack) {
             let label = Label { key: stack_key, value: LabelValue::Num(i64::from(site.stack), StrId::EMPTY) };
             let labels = rows.builder.labels(&[label]);
-            let (stack, values) = rows.row(&site, none, none);
+            let (stack, values) = rows.row(&site, NOTHING, NOTHING);
             rows.builder.sample(stack, labels, &values);
         }
     }
@@ -158,7 +177,6 @@ struct Rows<'a> {
     stacks: Vec<Option<StackId>>,
     bytes_key: StrId,
     bytes_unit: StrId,
-    scratch: Vec<LocationId>,
 }
 
 impl<'a> Rows<'a> {
@@ -183,7 +201,6 @@ impl<'a> Rows<'a> {
             stacks: vec![None; collector.sites.stack_count()],
             bytes_key,
             bytes_unit,
-            scratch: Vec::new(),
         }
     }
 
@@ -205,31 +222,41 @@ impl<'a> Rows<'a> {
         if let Some(Some(known)) = self.stacks.get(position as usize) {
             return *known;
         }
-        self.scratch.clear();
         let collector = self.collector;
         for frame in collector.sites.stack(position) {
-            let location = self.location(frame);
-            self.scratch.push(location);
+            self.know(frame);
         }
         // The collector's frames and stacks differ among themselves, so these do.
-        let stack = self.builder.new_stack(&self.scratch);
+        let known = &self.locations;
+        let location = |frame: u32| known.get(frame as usize).copied().flatten();
+        let stack = self.builder.new_stack(collector.sites.stack(position).filter_map(location));
         if let Some(place) = self.stacks.get_mut(position as usize) {
             *place = Some(stack);
         }
         stack
     }
 
-    fn location(&mut self, frame: u32) -> LocationId {
-        if let Some(Some(known)) = self.locations.get(frame as usize) {
-            return *known;
+    /// Has a location for a frame from now on.
+    #[inline]
+    fn know(&mut self, frame: u32) {
+        if self.locations.get(frame as usize).is_none_or(Option::is_none) {
+            self.locate(frame);
         }
+    }
+
+    #[cold]
+    fn locate(&mut self, frame: u32) {
         let address = self.collector.sites.frame_address(frame);
         let mapping = self.mappings.iter().find(|(range, _)| range.contains(&address)).map(|(_, id)| *id);
         let location = self.builder.location(mapping, address, &[]);
-        if let Some(place) = self.locations.get_mut(frame as usize) {
+        let position = frame as usize;
+        if position >= self.locations.len() {
+            // Added meanwhile.
+            self.locations.resize(position + 1, None);
+        }
+        if let Some(place) = self.locations.get_mut(position) {
             *place = Some(location);
         }
-        location
     }
 
     fn finish(mut self, collector: &Collector, unix_ns: u64) -> Result<Profile, ProfileError> {

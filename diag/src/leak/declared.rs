@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// A cap or gauge that the service declared.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct Declared {
     /// A part of the path of the function that allocates it, or free text.
     pub name: String,

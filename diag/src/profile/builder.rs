@@ -55,6 +55,12 @@ impl ProfileBuilder {
         let keys = &self.profile.sample_keys;
         let hasher = &self.hasher;
         self.index.reserve(count, |&i| hasher.hash_one(keys[i as usize]));
+        self.profile.stacks.reserve_index(count);
+        self.reserve_new_samples(count, frames);
+    }
+
+    /// The same for samples and stacks that are known to be new.
+    pub(crate) fn reserve_new_samples(&mut self, count: usize, frames: usize) {
         self.profile.sample_keys.reserve(count);
         self.profile.sample_values.reserve(count.saturating_mul(self.profile.sample_types.len()));
         self.profile.stacks.reserve(count, frames);
@@ -93,11 +99,8 @@ impl ProfileBuilder {
 
     /// The same for a stack that the caller knows to be new, without looking.
     #[cfg(all(feature = "heap", target_os = "linux"))]
-    pub(crate) fn new_stack(&mut self, leaf_first: &[LocationId]) -> StackId {
-        match leaf_first {
-            [] => StackId::EMPTY,
-            _ => StackId::from_index(self.profile.stacks.push(leaf_first)),
-        }
+    pub(crate) fn new_stack(&mut self, leaf_first: impl Iterator<Item = LocationId>) -> StackId {
+        self.profile.stacks.push(leaf_first).map_or(StackId::EMPTY, StackId::from_index)
     }
 
     /// The id of a set of labels. Order does not matter; an exact repetition is dropped.

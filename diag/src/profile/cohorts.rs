@@ -69,6 +69,7 @@ impl Tally {
 
 /// Samples of one stack that died between two censuses.
 #[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
 pub struct Deaths {
     /// Number of the census that missed them first.
     pub census: u16,
@@ -88,8 +89,16 @@ pub struct Cohort {
     next: Tally,
 }
 
+/// Samples of a stack born so far.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Births {
+    census: u16,
+    samples: f32,
+}
+
 /// The largest object of a stack at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Largest {
     /// The census.
     pub at_ns: i64,
@@ -102,9 +111,8 @@ pub struct Largest {
 pub struct Row {
     /// By birth.
     pub cohorts: Vec<Cohort>,
-    /// Samples born so far, at each census from `births_from` on.
-    births: Vec<f32>,
-    births_from: u16,
+    /// Samples born so far, where that changed from a census to the next; begins with the first that followed the stack.
+    births: Vec<Births>,
     /// The times when the largest live object had about doubled since the entry before.
     pub largest: Vec<Largest>,
     largest_now: u64,
@@ -228,7 +236,7 @@ impl Cohorts {
             size_of::<(u32, Row)>()
                 + row.cohorts.capacity() * size_of::<Cohort>()
                 + deaths * size_of::<Deaths>()
-                + row.births.capacity() * size_of::<f32>()
+                + row.births.capacity() * size_of::<Births>()
                 + row.largest.capacity() * size_of::<Largest>()
         };
         let unused = self.rows.capacity().saturating_sub(self.rows.len()) * size_of::<(u32, Row)>();
@@ -298,12 +306,20 @@ impl Cohorts {
             });
             cohort.deaths.shrink_to_fit();
         }
+        merged.shrink_to_fit();
         row.cohorts = merged;
-        let from = usize::from(row.births_from);
-        let births: Vec<f32> =
-            row.births.iter().enumerate().filter(|(i, _)| (from + i) % 2 == 1).map(|(_, b)| *b).collect();
-        row.births = births;
-        row.births_from /= 2;
+        for births in &mut row.births {
+            births.census /= 2;
+        }
+        // Of two that fall together the later count is that of the census kept.
+        row.births.dedup_by(|later, kept| {
+            let same = later.census == kept.census;
+            if same {
+                *kept = *later;
+            }
+            same
+        });
+        row.births.shrink_to_fit();
     }
 }
 
@@ -315,14 +331,21 @@ impl Row {
 
     /// Samples born up to a census. Before the stack was first followed: spread as those of the whole process were.
     pub fn births_at(&self, census: usize, all: &[Census]) -> f64 {
-        let from = usize::from(self.births_from);
-        if let Some(at) = census.checked_sub(from) {
-            return self.births.get(at).or(self.births.last()).map_or(0.0, |b| f64::from(*b));
+        let known = self.births.partition_point(|b| usize::from(b.census) <= census);
+        if let Some(births) = known.checked_sub(1).and_then(|at| self.births.get(at)) {
+            return f64::from(births.samples);
         }
-        let first = self.births.first().map_or(0.0, |b| f64::from(*b));
+        let Some(first) = self.births.first() else { return 0.0 };
         let of_process = |census: usize| all.get(census).map_or(0.0, |c| c.births);
-        let then = of_process(from);
-        if then > 0.0 { first * of_process(census) / then } else { 0.0 }
+        let then = of_process(usize::from(first.census));
+        if then > 0.0 { f64::from(first.samples) * of_process(census) / then } else { 0.0 }
+    }
+}
+
+/// Makes room for one more. By half: most lists here stay at one to three entries, where doubling begins with four.
+fn grow<T>(list: &mut Vec<T>) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len() / 2 + 1);
     }
 }
 
@@ -341,8 +364,7 @@ impl Taking<'_> {
                 cohorts.rows_dropped += 1;
                 return;
             }
-            let births_from = cohorts.censuses.len().saturating_sub(1) as u16;
-            cohorts.rows.insert(row, Row { births_from, ..Row::default() });
+            cohorts.rows.insert(row, Row::default());
         }
         let Some(row) = cohorts.rows.get_mut(&row) else { return };
         row.largest_now = row.largest_now.max(size_bytes);
@@ -350,10 +372,11 @@ impl Taking<'_> {
         let at = row.cohorts.partition_point(|c| c.born_ns < cell);
         match row.cohorts.get_mut(at).filter(|c| c.born_ns == cell) {
             Some(cohort) => cohort.next.add(tally),
-            None => row.cohorts.insert(
-                at,
-                Cohort { born_ns: cell, alive: Tally::default(), deaths: Vec::new(), next: tally },
-            ),
+            None => {
+                grow(&mut row.cohorts);
+                let alive = Tally::default();
+                row.cohorts.insert(at, Cohort { born_ns: cell, alive, deaths: Vec::new(), next: tally });
+            }
         }
     }
 
@@ -369,9 +392,14 @@ impl Taking<'_> {
         let cohorts = self.cohorts;
         let number = cohorts.censuses.len().saturating_sub(1) as u16;
         for row in cohorts.rows.values_mut() {
-            row.births.push(row.births_now as f32);
+            let samples = row.births_now as f32;
+            if row.births.last().is_none_or(|last| last.samples != samples) {
+                grow(&mut row.births);
+                row.births.push(Births { census: number, samples });
+            }
             for cohort in &mut row.cohorts {
                 if let Some(tally) = cohort.alive.lost(cohort.next) {
+                    grow(&mut cohort.deaths);
                     cohort.deaths.push(Deaths { census: number, tally });
                 }
                 cohort.alive = std::mem::take(&mut cohort.next);
@@ -379,6 +407,7 @@ impl Taking<'_> {
             let doubled =
                 row.largest.last().is_none_or(|last| row.largest_now as f64 >= DOUBLED * last.bytes as f64);
             if doubled && row.largest_now > 0 {
+                grow(&mut row.largest);
                 row.largest.push(Largest { at_ns: self.at_ns, bytes: row.largest_now });
             }
             row.largest_last = std::mem::take(&mut row.largest_now);

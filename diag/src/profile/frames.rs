@@ -51,6 +51,7 @@ pub fn classify_in(name: &str, file: &str) -> FrameClass {
 
 /// One frame of a location: an inlined function, or the function the machine code belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub struct FrameAt {
     /// The location.
     pub location: LocationId,
@@ -60,6 +61,7 @@ pub struct FrameAt {
 
 /// A frame for people and scripts.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, serde::Deserialize)]
+#[non_exhaustive]
 pub struct ShownFrame {
     /// Demangled name; `module+0x1f2e` (offset in the file) without symbols.
     pub function: String,

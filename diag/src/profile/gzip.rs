@@ -111,10 +111,20 @@ fn stated_length(compressed: &[u8]) -> usize {
     compressed.last_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize)
 }
 
-/// Compresses, fast rather than small: a profile is written in a service that has other work to do.
-pub(crate) fn compress(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 3 + 64), Compression::fast());
-    // Writing to a vector cannot fail.
-    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
-    written.unwrap_or_default()
+/// Compresses piece by piece, fast rather than small: a profile is written in a service that has other work to do.
+pub(crate) struct Compressor(GzEncoder<Vec<u8>>);
+
+impl Compressor {
+    pub(crate) fn new() -> Self {
+        Self(GzEncoder::new(Vec::new(), Compression::fast()))
+    }
+
+    pub(crate) fn write(&mut self, piece: &[u8]) {
+        // Writing to a vector cannot fail.
+        let _ = self.0.write_all(piece);
+    }
+
+    pub(crate) fn finish(self) -> Vec<u8> {
+        self.0.finish().unwrap_or_default()
+    }
 }

@@ -96,10 +96,14 @@ impl<T: Copy + Eq + Hash> Slices<T> {
 
     /// Makes room for this many more slices with so many items in all.
     pub(crate) fn reserve(&mut self, count: usize, items_in_all: usize) {
-        let (items, ends, hasher) = (&self.items, &self.ends, &self.hasher);
-        self.index.reserve(count, |&i| hasher.hash_one(part(items, ends, i as usize)));
         self.ends.reserve(count);
         self.items.reserve(items_in_all);
+    }
+
+    /// The same for finding them.
+    pub(crate) fn reserve_index(&mut self, count: usize) {
+        let (items, ends, hasher) = (&self.items, &self.ends, &self.hasher);
+        self.index.reserve(count, |&i| hasher.hash_one(part(items, ends, i as usize)));
     }
 
     /// Items held over all slices.
@@ -112,9 +116,16 @@ impl<T: Copy + Eq + Hash> Slices<T> {
         part(&self.items, &self.ends, index)
     }
 
-    /// Adds a slice without looking whether there is an equal one; [`intern`](Self::intern) will not find it.
-    pub(crate) fn push(&mut self, slice: &[T]) -> usize {
-        self.items.extend_from_slice(slice);
+    /// Adds a slice without looking whether there is an equal one; [`intern`](Self::intern) will not find it. `None` for an empty one.
+    #[cfg(all(feature = "heap", target_os = "linux"))]
+    pub(crate) fn push(&mut self, slice: impl Iterator<Item = T>) -> Option<usize> {
+        let before = self.items.len();
+        self.items.extend(slice);
+        (self.items.len() > before).then(|| self.end())
+    }
+
+    /// Ends a slice whose items were added.
+    fn end(&mut self) -> usize {
         self.ends.push(self.items.len() as u32);
         self.ends.len() - 1
     }
@@ -131,7 +142,8 @@ impl<T: Copy + Eq + Hash> Slices<T> {
             Entry::Occupied(e) => *e.get() as usize,
             Entry::Vacant(e) => {
                 e.insert(self.ends.len() as u32);
-                self.push(slice)
+                self.items.extend_from_slice(slice);
+                self.end()
             }
         }
     }

@@ -11,6 +11,7 @@ use super::{LabelSetId, LabelValue, Profile, ProfileError, sampling};
 
 /// Objects of one size class and one site.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct OldObjects {
     /// The size class.
     pub size_bytes: u64,

@@ -41,6 +41,7 @@ pub struct TopOptions {
 
 /// The heaviest frames of a profile.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Top {
     /// What is counted: `inuse_space`.
     pub kind: String,
@@ -56,6 +57,7 @@ pub struct Top {
 
 /// A row of [`Top`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[non_exhaustive]
 pub struct TopRow {
     /// The function, or what the grouping says.
     #[serde(flatten)]
@@ -77,6 +79,7 @@ pub struct TopRow {
 
 /// A row with its callers and callees.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Peek {
     /// The function itself.
     #[serde(flatten)]
@@ -89,6 +92,7 @@ pub struct Peek {
 
 /// A caller or callee.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Edge {
     /// The other function.
     #[serde(flatten)]

@@ -34,6 +34,7 @@ impl NodeId {
 
 /// The values of a node in the base and in the new profile. A tree of one profile has it as `new`.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
 pub struct Weights {
     /// Value in the base; 0 when there is none.
     pub base: i64,
@@ -81,6 +82,7 @@ pub struct Node {
 
 /// A frame that nodes share.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct TreeFrame {
     /// Name and place in the source.
     pub shown: ShownFrame,

@@ -28,6 +28,7 @@ pub struct Refused {
 
 /// Where the names of a module came from, or why there are none.
 #[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize)]
+#[non_exhaustive]
 pub struct ModuleReport {
     /// The file as the profile states it.
     pub module: String,

@@ -24,6 +24,7 @@ pub struct Resolver {
 
 /// What a resolver holds in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[non_exhaustive]
 pub struct CacheStats {
     /// Addresses held.
     pub addresses: usize,

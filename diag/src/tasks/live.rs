@@ -41,6 +41,11 @@ impl Entry {
         let record = Arc::new(Record::new(site, id, runtime, shard));
         if let Some(shard) = LIVE.get(usize::from(shard)) {
             let mut live = shard.lock();
+            if live.len() == live.capacity() {
+                // By an eighth: what doubling leaves unused would be a tenth of all that a live task takes.
+                let more = live.len() / 8 + 64;
+                live.reserve_exact(more);
+            }
             record.slot.store(live.len() as u32, Ordering::Relaxed);
             live.push(Arc::clone(&record));
         }
@@ -63,7 +68,7 @@ impl Drop for Entry {
         if let Some(moved) = live.get(slot) {
             moved.slot.store(slot as u32, Ordering::Relaxed);
         }
-        if live.capacity() > 64 && live.len() < live.capacity() / 4 {
+        if live.capacity() > 256 && live.len() < live.capacity() / 4 {
             let _unprofiled = Unprofiled::begin();
             let half = live.capacity() / 2;
             live.shrink_to(half);

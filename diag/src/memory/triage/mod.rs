@@ -74,6 +74,7 @@ pub enum Target {
 
 /// Live bytes as the heap profile has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Sampled {
     /// The estimate.
     pub bytes: i64,
@@ -87,6 +88,7 @@ pub struct Sampled {
 
 /// Code whose old objects are in a size class, and so hold its slabs. Seen from the heap profile.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Holder {
     /// The size class.
     pub size_bytes: u64,
@@ -187,6 +189,7 @@ pub struct Part {
 
 /// A size class with free room in its slabs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SizeClass {
     /// Size of an object.
     pub size_bytes: u64,

@@ -35,6 +35,7 @@ pub enum SeriesFault {
 
 /// Captures of one process as cohorts.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct CaptureSeries {
     /// The cohorts; rows are numbered by stack over all captures.
     pub cohorts: Cohorts,

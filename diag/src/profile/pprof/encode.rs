@@ -9,26 +9,23 @@ use super::{LOSS_COMMENT, address::Unique, field};
 use crate::profile::ids::{FunctionId, LabelSetId, LocationId, StrId};
 use crate::profile::model::{Label, LabelValue, Profile, ValueType};
 
+/// So many bytes are handed on at a time: they stay in the processor's cache, and are no memory to speak of.
+const PIECE_BYTES: usize = 64 << 10;
+
 pub(super) fn encode(profile: &Profile) -> Vec<u8> {
-    let used = Used::of(profile);
-    let mut encoder = Encoder {
-        profile,
-        texts: Texts::new(profile),
-        out: Writer::with_capacity(profile.stacks.item_count() * 2 + profile.sample_count() * 24 + 4096),
-        message: Writer::default(),
-        inner: Writer::default(),
-        labels: LabelBytes::default(),
+    let expected = profile.stacks.item_count() * 2 + profile.sample_count() * 24 + 4096;
+    Encoder::new(profile, expected, |_| {}).whole().into_bytes()
+}
+
+/// Hands the encoded bytes on in pieces.
+pub(super) fn encode_to(profile: &Profile, mut take: impl FnMut(&[u8])) {
+    let hand_on = |out: &mut Writer| {
+        take(out.part(0, out.len()));
+        out.clear();
     };
-    for sample_type in profile.sample_types() {
-        encoder.value_type(field::profile::SAMPLE_TYPE, sample_type);
-    }
-    encoder.samples(&used);
-    encoder.mappings();
-    encoder.locations(&used);
-    encoder.functions(&used);
-    encoder.meta();
-    encoder.texts.write(&mut encoder.out);
-    encoder.out.into_bytes()
+    let mut encoder = Encoder::new(profile, PIECE_BYTES + PIECE_BYTES / 4, hand_on);
+    encoder.write();
+    encoder.hand_on();
 }
 
 /// The numbers of locations and functions in the file; 0 for those that no sample uses.
@@ -153,18 +150,14 @@ impl<'a> Texts<'a> {
         });
         u64::from(number)
     }
-
-    fn write(&self, out: &mut Writer) {
-        for text in &self.order {
-            out.bytes(field::profile::STRING_TABLE, text.as_bytes());
-        }
-    }
 }
 
-struct Encoder<'a> {
+/// `F` is shown the output whenever a piece of it is there, and may take it away.
+struct Encoder<'a, F> {
     profile: &'a Profile,
     texts: Texts<'a>,
     out: Writer,
+    full: F,
     /// A message of the outermost one, and one inside that.
     message: Writer,
     inner: Writer,
@@ -179,7 +172,54 @@ struct LabelBytes {
     done: HashMap<LabelSetId, (usize, usize)>,
 }
 
-impl<'a> Encoder<'a> {
+impl<'a, F: FnMut(&mut Writer)> Encoder<'a, F> {
+    fn new(profile: &'a Profile, capacity: usize, full: F) -> Self {
+        Self {
+            profile,
+            texts: Texts::new(profile),
+            out: Writer::with_capacity(capacity),
+            full,
+            message: Writer::default(),
+            inner: Writer::default(),
+            labels: LabelBytes::default(),
+        }
+    }
+
+    fn whole(mut self) -> Writer {
+        self.write();
+        self.out
+    }
+
+    fn write(&mut self) {
+        let used = Used::of(self.profile);
+        for sample_type in self.profile.sample_types() {
+            self.value_type(field::profile::SAMPLE_TYPE, sample_type);
+        }
+        self.samples(&used);
+        self.mappings();
+        self.locations(&used);
+        self.functions(&used);
+        self.meta();
+        for text in &self.texts.order {
+            self.out.bytes(field::profile::STRING_TABLE, text.as_bytes());
+            if self.out.len() >= PIECE_BYTES {
+                (self.full)(&mut self.out);
+            }
+        }
+    }
+
+    fn hand_on(&mut self) {
+        (self.full)(&mut self.out);
+    }
+
+    /// After each of what there is many of.
+    #[inline]
+    fn hand_on_if_full(&mut self) {
+        if self.out.len() >= PIECE_BYTES {
+            self.hand_on();
+        }
+    }
+
     fn value_type(&mut self, number: u32, value_type: &'a ValueType) {
         self.message.clear();
         self.message.uint(field::value_type::KIND, self.texts.text(&value_type.kind));
@@ -199,6 +239,7 @@ impl<'a> Encoder<'a> {
                 self.message.append(self.labels.bytes.part(start, end));
             }
             self.out.message(field::profile::SAMPLE, &self.message);
+            self.hand_on_if_full();
         }
     }
 
@@ -270,6 +311,7 @@ impl<'a> Encoder<'a> {
                 self.message.message(field::location::LINE, &self.inner);
             }
             self.out.message(field::profile::LOCATION, &self.message);
+            self.hand_on_if_full();
         }
     }
 
@@ -287,6 +329,7 @@ impl<'a> Encoder<'a> {
             m.uint(field::function::FILENAME, self.texts.id(function.file));
             m.int(field::function::START_LINE, function.start_line);
             self.out.message(field::profile::FUNCTION, m);
+            self.hand_on_if_full();
         }
     }
 

@@ -115,7 +115,9 @@ pub fn encode(profile: &Profile) -> Vec<u8> {
 
 /// The profile as a gzipped profile.proto: a `.pb.gz` file, the body of `/debug/pprof/heap`.
 pub fn encode_gz(profile: &Profile) -> Vec<u8> {
-    gzip::compress(&encode::encode(profile))
+    let mut compressed = gzip::Compressor::new();
+    encode::encode_to(profile, |piece| compressed.write(piece));
+    compressed.finish()
 }
 
 /// Reads a profile.proto, gzipped or not, within the default [`DecodeLimits`].
