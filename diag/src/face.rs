@@ -201,7 +201,10 @@ impl Diag {
     pub fn symbolize(&self, profile: &Profile) -> Result<Profile, ProfileError> {
         let _unprofiled = crate::Unprofiled::begin();
         let mut resolver = self.inner.symbols.lock().unwrap_or_else(PoisonError::into_inner);
-        crate::profile::symbolize::symbolize(profile, &mut *resolver)
+        let named = crate::profile::symbolize::symbolize(profile, &mut *resolver);
+        #[cfg(all(feature = "memory", target_os = "linux"))]
+        crate::aftermath::note();
+        named
     }
 
     /// Where the names of each module came from, or why there are none: of all [`symbolize`](Self::symbolize) so far.

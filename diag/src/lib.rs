@@ -74,6 +74,8 @@ compile_error!(
     "diag's features `heap`, `cpu` and `sync` walk stacks of x86-64 and aarch64: leave them out on other processors"
 );
 
+#[cfg(all(feature = "heap", feature = "memory", target_os = "linux"))]
+mod aftermath;
 #[cfg(feature = "heap")]
 mod allocator;
 #[cfg(feature = "heap")]

@@ -142,10 +142,14 @@ impl Shared {
             {
                 // A failure is counted there.
                 let _ = captures.by_time();
+                #[cfg(all(feature = "memory", target_os = "linux"))]
+                crate::aftermath::note();
                 // After a pause of the machine: go on from now rather than catch up.
                 next_capture = (next_capture + wait).max(Instant::now());
                 wait = (wait * 2).min(self.capture_every);
             }
+            #[cfg(all(feature = "memory", target_os = "linux"))]
+            crate::aftermath::tick();
             #[cfg(feature = "memory")]
             self.course.tick(&self.heap);
             #[cfg(feature = "tasks")]

@@ -43,6 +43,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["sys"]),
     // Rules are pure; `trigger` looks and acts.
     ("rules", &["config"]),
+    ("aftermath", &["sys"]),
     // The face of the crate and what runs beneath it may use all.
     ("face", &["*"]),
     ("course", &["*"]),

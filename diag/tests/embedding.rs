@@ -76,6 +76,38 @@ fn child() {
             let profile = heap.snapshot(&Default::default()).unwrap();
             assert!(profile.meta().losses.iter().any(|l| l.what == "live_table_full" && l.count > 10_000));
         }
+        Ok("aftermath") => {
+            let diag = diag::Diag::builder().start().unwrap();
+            let profile = diag.heap().unwrap().snapshot(&Default::default()).unwrap();
+            let dirty = || {
+                let waterline = serde_json::to_value(diag.memory()).unwrap();
+                let arenas = waterline["jemalloc"]["arenas"].as_array().unwrap().clone();
+                arenas.iter().map(|a| a["dirty_bytes"].as_u64().unwrap()).sum::<u64>()
+            };
+            let (done, is_done) = std::sync::mpsc::channel();
+            let (end, ends) = std::sync::mpsc::channel::<()>();
+            let asker = std::thread::spawn({
+                let diag = diag.clone();
+                move || {
+                    let blocks: Vec<Vec<u8>> = (0..400).map(|_| vec![1; 64 << 10]).collect();
+                    drop(std::hint::black_box(blocks));
+                    diag.symbolize(&profile).unwrap();
+                    done.send(()).unwrap();
+                    // Alive, and idle.
+                    let _ = ends.recv();
+                }
+            });
+            is_done.recv().unwrap();
+            let left = dirty();
+            assert!(left > 15 << 20, "{left} bytes are there to be given back");
+            let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+            while dirty() > 5 << 20 {
+                assert!(std::time::Instant::now() < until, "{} of {left} bytes stay", dirty());
+                std::thread::sleep(std::time::Duration::from_millis(200));
+            }
+            drop(end);
+            asker.join().unwrap();
+        }
         Ok("again") => {
             let first = diag::Diag::builder().start().unwrap();
             let refused = diag::Diag::builder().start().unwrap_err().to_string();
@@ -178,6 +210,12 @@ fn a_full_disk_is_a_problem_in_status_and_nothing_more() {
 #[test]
 fn without_hooks_the_dump_is_parsed() {
     assert!(in_child("dump", &[]).contains("DUMP prof_dump"));
+}
+
+/// jemalloc lets the pages of an arena that nobody uses lie.
+#[test]
+fn what_a_question_has_freed_goes_back_to_the_kernel() {
+    in_child("aftermath", &[("_RJEM_MALLOC_CONF", "dirty_decay_ms:1000")]);
 }
 
 #[test]

@@ -73,6 +73,14 @@ pub(crate) fn purge() -> Result<(), String> {
     }
 }
 
+/// Lets those unused pages of an arena go whose time is over (`arena.<i>.decay`). jemalloc does so by itself when the arena is used.
+pub(crate) fn decay(arena: usize) {
+    if let Ok(name) = c_name(&format!("arena.{arena}.decay")) {
+        // SAFETY: the name ends with NUL; the control reads and writes no value. An arena that is not there is an error code.
+        unsafe { ffi::mallctl(name.as_ptr(), ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), 0) };
+    }
+}
+
 /// A `size_t`.
 pub(crate) fn size(name: &str) -> Result<u64, String> {
     read::<usize>(name).map(|v| v as u64)
