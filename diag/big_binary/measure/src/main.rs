@@ -112,12 +112,12 @@ fn measure(layout: &Layout, cli: &Path, dir: &Path, verdicts: &mut Vec<(String, 
     ];
     for (who, rival) in &mut rivals {
         match rival {
-            Some(rival) => row(layout, who, &rival.cost, &rival.named),
-            None => println!("| {} | {who} | cannot be run | | | | | | |", layout.name),
+            Ok(rival) => row(layout, who, &rival.cost, &rival.named),
+            Err(why) => println!("| {} | {who} | {why} | | | | | | |", layout.name),
         }
     }
     for (who, rival) in rivals {
-        let Some(rival) = rival.filter(|r| r.named.percent().0 > 50.0) else { continue };
+        let Some(rival) = rival.ok().filter(|r| r.named.percent().0 > 50.0) else { continue };
         let faster = ours.cost.cold_s < rival.cost.cold_s && ours.cost.warm_s < rival.cost.warm_s;
         verdicts.push((
             format!(
@@ -129,6 +129,9 @@ fn measure(layout: &Layout, cli: &Path, dir: &Path, verdicts: &mut Vec<(String, 
     }
     Ok(())
 }
+
+/// What somebody else took, or why there is nothing to tell.
+pub type Rival = std::result::Result<Measured, String>;
 
 /// What was measured of one way to names.
 pub struct Measured {

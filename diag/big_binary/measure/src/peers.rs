@@ -10,7 +10,7 @@ use object::{Object, ObjectSegment};
 use crate::layouts::Layout;
 use crate::names::{self, Named};
 use crate::process::{Cost, run};
-use crate::{Measured, Result};
+use crate::{Measured, Result, Rival};
 
 /// `diag-cli flamegraph`, from addresses to a picture. Again: with the answers it has kept on disk.
 pub fn diag_cli(layout: &Layout, cli: &Path, raw: &Path, dir: &Path) -> Result<Measured> {
@@ -40,9 +40,11 @@ pub fn diag_cli(layout: &Layout, cli: &Path, raw: &Path, dir: &Path) -> Result<M
 }
 
 /// `go tool pprof`, from addresses to a profile with names, which is less than a picture.
-pub fn go(layout: &Layout, raw: &Path, dir: &Path) -> Result<Option<Measured>> {
+pub fn go(layout: &Layout, raw: &Path, dir: &Path) -> Result<Rival> {
     // The tool itself, without what `go` takes to start it.
-    let Ok(found) = Command::new("go").args(["tool", "-n", "pprof"]).output() else { return Ok(None) };
+    let Ok(found) = Command::new("go").args(["tool", "-n", "pprof"]).output() else {
+        return Ok(Err("is not installed".into()));
+    };
     let pprof = PathBuf::from(String::from_utf8(found.stdout)?.trim());
     let out = dir.join("go.pb.gz");
     let command = || {
@@ -52,14 +54,17 @@ pub fn go(layout: &Layout, raw: &Path, dir: &Path) -> Result<Option<Measured>> {
         command
     };
     layout.make_cold()?;
-    let Ok((cold_s, cold_peak)) = run(&mut command()) else { return Ok(None) };
+    let (cold_s, cold_peak) = match run(&mut command()) {
+        Ok(cost) => cost,
+        Err(why) => return Ok(Err(why.to_string())),
+    };
     let (warm_s, warm_peak) = run(&mut command())?;
     let cost = Cost { cold_s, warm_s, peak_mib: cold_peak.max(warm_peak), ..Cost::default() };
-    Ok(Some(Measured { cost, named: names::count(&names::read(&out)?) }))
+    Ok(Ok(Measured { cost, named: names::count(&names::read(&out)?) }))
 }
 
 /// binutils' addr2line, asked for all addresses at once: text.
-pub fn addr2line(layout: &Layout, raw: &Path) -> Result<Option<Measured>> {
+pub fn addr2line(layout: &Layout, raw: &Path) -> Result<Rival> {
     let input = raw.with_extension("addresses");
     let addresses = addresses(&layout.binary, raw)?;
     fs::write(&input, addresses.iter().map(|a| format!("{a:#x}\n")).collect::<String>())?;
@@ -69,7 +74,10 @@ pub fn addr2line(layout: &Layout, raw: &Path) -> Result<Option<Measured>> {
         Ok(command)
     };
     layout.make_cold()?;
-    let Ok((cold_s, cold_peak)) = run(&mut command()?) else { return Ok(None) };
+    let (cold_s, cold_peak) = match run(&mut command()?) {
+        Ok(cost) => cost,
+        Err(why) => return Ok(Err(why.to_string())),
+    };
     let (warm_s, warm_peak) = run(&mut command()?)?;
     let cost = Cost { cold_s, warm_s, peak_mib: cold_peak.max(warm_peak), ..Cost::default() };
     // With `-a` each answer begins with its address, so that inlined functions are not counted as answers.
@@ -83,7 +91,7 @@ pub fn addr2line(layout: &Layout, raw: &Path) -> Result<Option<Measured>> {
     std::io::Read::read_to_string(child.stdout.as_mut().ok_or("no stdout")?, &mut text)?;
     child.wait()?;
     std::io::stdout().flush()?;
-    Ok(Some(Measured { cost, named: in_listing(&text) }))
+    Ok(Ok(Measured { cost, named: in_listing(&text) }))
 }
 
 /// Counts the answers of `addr2line -aCfi`: an address, then pairs of a function and a place.

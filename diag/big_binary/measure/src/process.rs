@@ -50,7 +50,7 @@ pub fn run(command: &mut Command) -> Result<(f64, f64)> {
         if start.elapsed() > LIMIT {
             child.kill()?;
             child.wait()?;
-            return Err(format!("{command:?}: no end within {} s", LIMIT.as_secs()).into());
+            return Err(format!("no end within {} s", LIMIT.as_secs()).into());
         }
         std::thread::sleep(Duration::from_millis(2));
     }

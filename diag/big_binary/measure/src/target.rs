@@ -11,7 +11,7 @@ use diag::profile::pprof;
 use crate::layouts::Layout;
 use crate::names::{self, Named};
 use crate::process::{Cost, status_kib};
-use crate::{Measured, Result};
+use crate::{Measured, Result, Rival};
 
 const FLAME_GRAPH: &str = "/debug/diag/api/v1/flamegraph?kind=heap";
 /// jemalloc gives unused pages back within 10 s.
@@ -106,8 +106,8 @@ pub fn measure(layout: &Layout, raw: &Path) -> Result<Measured> {
     Ok(Measured { cost, named })
 }
 
-/// The same by jemalloc_pprof, which has names as text only; `None` when it fails.
-pub fn jemalloc_pprof(layout: &Layout, dir: &Path) -> Result<Option<Measured>> {
+/// The same by jemalloc_pprof, which has names as text only; or that it fails.
+pub fn jemalloc_pprof(layout: &Layout, dir: &Path) -> Result<Rival> {
     let file = dir.join("jemalloc_pprof.svg");
     let draw = |target: &mut Target| -> Result<f64> {
         writeln!(target.stdin, "jemalloc_pprof {}", file.display())?;
@@ -118,7 +118,9 @@ pub fn jemalloc_pprof(layout: &Layout, dir: &Path) -> Result<Option<Measured>> {
     let mut target = Target::start(&layout.program)?;
     layout.make_cold()?;
     let before = target.resident();
-    let Ok((cold_peak, cold_s)) = target.peak(draw) else { return Ok(None) };
+    let Ok((cold_peak, cold_s)) = target.peak(draw) else {
+        return Ok(Err("fails".into()));
+    };
     let kept_mib = target.kept_mib(before);
     let again_s = draw(&mut target)?;
     drop(target);
@@ -132,7 +134,7 @@ pub fn jemalloc_pprof(layout: &Layout, dir: &Path) -> Result<Option<Measured>> {
         peak_mib: cold_peak.max(warm_peak),
         kept_mib: Some(kept_mib),
     };
-    Ok(Some(Measured { cost, named: in_picture(&std::fs::read_to_string(&file)?) }))
+    Ok(Ok(Measured { cost, named: in_picture(&std::fs::read_to_string(&file)?) }))
 }
 
 /// Frames of a picture that have a name rather than an address. Lines are not in it.
