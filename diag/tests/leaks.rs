@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use diag::leak::{Report, SuspectVerdict, Verdict};
@@ -31,7 +31,8 @@ fn pool(kept: &mut VecDeque<Vec<u8>>) {
     }
 }
 
-fn watched(diag: &Diag, length: Duration, sample_bytes: Option<u64>) -> Report {
+/// The verdict of a watch, and what the kept history says before the leak is over.
+fn watched(diag: &Diag, length: Duration) -> [Report; 2] {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -45,24 +46,24 @@ fn watched(diag: &Diag, length: Duration, sample_bytes: Option<u64>) -> Report {
         });
         // The pool fills first.
         std::thread::sleep(Duration::from_secs(2));
-        let mut watch = diag.watch_leaks(length, sample_bytes).unwrap();
+        let mut watch = diag.watch_leaks(length, None).unwrap();
         let end = std::time::Instant::now() + length;
         while std::time::Instant::now() < end {
             std::thread::sleep(watch.interval());
             watch.census();
         }
         let options = LeakOptions::default().with_maturity(Some(Duration::from_millis(500)));
-        let report = watch.report(&options).unwrap();
+        let reports = [watch.report(&options), diag.leaks(&LeakOptions::default())];
         stop.store(true, Ordering::Relaxed);
-        report
+        reports.map(Result::unwrap)
     })
 }
 
 #[test]
 fn a_leak_is_named_and_the_pool_beside_it_is_not() {
-    let _one = ONE.lock().unwrap();
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let diag = Diag::builder().sample_bytes(16 << 10).start().or_else(|e| Diag::running().ok_or(e)).unwrap();
-    let report = watched(&diag, Duration::from_secs(8), None);
+    let [report, history] = watched(&diag, Duration::from_secs(8));
     assert_eq!(report.verdict, Verdict::Leak, "{report}");
     let leaks: Vec<_> = report.suspects.iter().filter(|s| s.verdict == SuspectVerdict::Leak).collect();
     assert_eq!(leaks.len(), 1, "{report}");
@@ -71,13 +72,13 @@ fn a_leak_is_named_and_the_pool_beside_it_is_not() {
     // The size class of 40,000 bytes.
     let each = leaks[0].bytes_per_work_unit.unwrap();
     assert!((0.6..1.4).contains(&(each / 40_960.0)), "{each} bytes a unit of work: {report}");
-    let history = diag.leaks(&LeakOptions::default()).unwrap();
-    assert_eq!(history.verdict, Verdict::NotEnoughEvidence, "the process is seconds old: {history}");
+    // The process is seconds old: mostly too young to tell.
+    assert_ne!(history.verdict, Verdict::NoLeak, "{history}");
 }
 
 #[test]
 fn a_watch_may_sample_more_often_for_its_own_time() {
-    let _one = ONE.lock().unwrap();
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let diag = Diag::builder().sample_bytes(16 << 10).start().or_else(|e| Diag::running().ok_or(e)).unwrap();
     let heap = *diag.heap().unwrap();
     let before = heap.stats().sample_period_bytes;
@@ -97,7 +98,7 @@ fn a_watch_may_sample_more_often_for_its_own_time() {
 
 #[test]
 fn a_leak_check_puts_the_sampling_period_back_also_after_a_panic() {
-    let _one = ONE.lock().unwrap();
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let diag = Diag::builder().sample_bytes(16 << 10).start().or_else(|e| Diag::running().ok_or(e)).unwrap();
     let heap = *diag.heap().unwrap();
     let before = heap.stats().sample_period_bytes;
