@@ -56,7 +56,11 @@ macro_rules! line {
 
 fn head(text: &mut String, plan: &Plan, machine: &Machine, matrix: &Matrix, took: Duration) {
     line!(text, "# Peers in one run\n");
-    line!(text, "Written by `diag/peers/run.sh{}`; not edited by hand.", if plan.short { " --short" } else { "" });
+    line!(
+        text,
+        "Written by `diag/peers/run.sh{}`; not edited by hand.",
+        if plan.short { " --short" } else { "" }
+    );
     if plan.short {
         line!(text, "A short run: it shows that everything works. Its figures are not to be quoted.");
     }
