@@ -23,8 +23,9 @@ const MOST_MS: u64 = 300_000;
 pub(crate) fn note() {
     let Ok(arena) = jemalloc_stats::unsigned("thread.arena") else { return };
     if let Some(word) = ARENAS.get(arena as usize / 64) {
-        word.fetch_or(1 << (arena % 64), Ordering::Relaxed);
-        NOTED_NS.store(clock::monotonic_ns(), Ordering::Release);
+        // The time first: see `tick`.
+        NOTED_NS.store(clock::monotonic_ns(), Ordering::SeqCst);
+        word.fetch_or(1 << (arena % 64), Ordering::SeqCst);
     }
 }
 
@@ -38,12 +39,15 @@ pub(crate) fn tick() {
     let kept_ms = kept_ms("arenas.dirty_decay_ms") + kept_ms("arenas.muzzy_decay_ms");
     let age_ms = clock::monotonic_ns().saturating_sub(noted_ns) / 1_000_000;
     let over = age_ms > (kept_ms + MARGIN_MS).min(MOST_MS);
-    // First, so that what is noted meanwhile is not forgotten.
     if over && NOTED_NS.compare_exchange(noted_ns, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
         return;
     }
     for (word, bits) in ARENAS.iter().enumerate() {
-        let mut left = if over { bits.swap(0, Ordering::AcqRel) } else { bits.load(Ordering::Acquire) };
+        let mut left = if over { bits.swap(0, Ordering::SeqCst) } else { bits.load(Ordering::Acquire) };
+        // What was noted meanwhile is not over.
+        if over && NOTED_NS.load(Ordering::SeqCst) != 0 {
+            bits.fetch_or(left, Ordering::Relaxed);
+        }
         while left != 0 {
             jemalloc_stats::decay(word * 64 + left.trailing_zeros() as usize);
             left &= left - 1;

@@ -87,19 +87,22 @@ impl Heap {
         let active = jemalloc::is_active().unwrap_or(false);
         let jemalloc_version = jemalloc::version();
         match self.source {
-            Source::Hooks(c) => HeapStats {
-                source: "hooks".to_owned(),
-                active,
-                sample_period_bytes: c.period(),
-                samples_total: c.sample_count(),
-                live_samples: c.live.len(),
-                stacks: c.sites.stack_count() as u64,
-                memory_bytes: c.memory().total_bytes(),
-                memory_parts: c.memory(),
-                memory_limit_bytes: c.memory_limit,
-                jemalloc_version,
-                losses: c.losses(),
-            },
+            Source::Hooks(c) => {
+                let memory_parts = c.memory();
+                HeapStats {
+                    source: "hooks".to_owned(),
+                    active,
+                    sample_period_bytes: c.period(),
+                    samples_total: c.sample_count(),
+                    live_samples: c.live.len(),
+                    stacks: c.sites.stack_count() as u64,
+                    memory_bytes: memory_parts.total_bytes(),
+                    memory_parts,
+                    memory_limit_bytes: c.memory_limit,
+                    jemalloc_version,
+                    losses: c.losses(),
+                }
+            }
             Source::Dump => HeapStats {
                 source: "prof_dump".to_owned(),
                 active,
