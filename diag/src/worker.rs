@@ -133,6 +133,8 @@ impl Shared {
 
     fn run(&self) {
         let _unprofiled = Unprofiled::begin();
+        #[cfg(target_os = "linux")]
+        crate::sys::thread::push_nobody();
         let mut next_capture = Instant::now();
         let mut wait = FIRST_WAIT.min(self.capture_every);
         loop {

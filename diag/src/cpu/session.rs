@@ -19,8 +19,13 @@ use crate::sys::cpu::timer::Timer;
 use crate::sys::cpu::{clock, finish, signal};
 use crate::sys::unwind::{StackCopy, WalkEnd};
 
-/// The ring is emptied so often; more often at first, while every stack is new.
-const DRAIN_EVERY: Duration = Duration::from_millis(20);
+/// The ring is emptied after so long, or when so many samples may be in it: a small part of what it holds. Each time is one that somebody
+/// else waits for the processor. More often at first, while every stack is new.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+const SAMPLES_A_PAUSE: u32 = 128;
+/// A thread that begins to be busy fills no more than so many places meanwhile.
+const PERIODS_A_PAUSE: u32 = 10;
 const DRAIN_AT_FIRST: Duration = Duration::from_millis(5);
 const AT_FIRST: Duration = Duration::from_millis(500);
 /// Files loaded and unloaded are looked for so often.
@@ -136,6 +141,7 @@ pub(super) fn begin(period_ns: u64) -> Result<Begun, CpuError> {
 
 /// Records until it is told to end. Tells `control` when it has begun.
 pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded, CpuError> {
+    crate::sys::thread::push_nobody();
     let period_ns = 1_000_000_000 / u64::from(hz);
     let Begun { code, shared, installed } = begin(period_ns)?;
 
@@ -151,6 +157,7 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
 
     let (mut calls, mut tally) = (Calls::new(), Tally::default());
     let mut drain = |threads: &mut Threads| {
+        let before = tally.samples;
         shared.ring.drain(|sample, copy| {
             let node = tally.take(code, &mut calls, sample, copy.as_ref());
             let period_ns = if sample.by_process { process_period_ns } else { period_ns };
@@ -165,10 +172,17 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
                 crate::sys::cpu::moments::put(sample.at_ticks, sample.thread, frames);
             }
         });
+        tally.samples - before
     };
     let mut refreshed = Instant::now();
-    while !control.wait(if began.elapsed() < AT_FIRST { DRAIN_AT_FIRST } else { DRAIN_EVERY }) {
-        drain(&mut threads);
+    let (mut pause, mut drained) = (DRAIN_AT_FIRST, Instant::now());
+    while !control.wait(pause) {
+        let samples = drain(&mut threads);
+        let took = drained.elapsed();
+        drained = Instant::now();
+        if began.elapsed() >= AT_FIRST {
+            pause = next_pause(samples, took, Duration::from_nanos(period_ns));
+        }
         threads.look_if_due();
         threads.scan_if_due();
         if refreshed.elapsed() >= REFRESH_EVERY {
@@ -214,6 +228,13 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
     })
 }
 
+/// How long the sampler may sleep after so many samples in that time.
+fn next_pause(samples: u64, took: Duration, period: Duration) -> Duration {
+    let longest = (period * PERIODS_A_PAUSE).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+    let samples = u32::try_from(samples).unwrap_or(u32::MAX).max(1);
+    (took * SAMPLES_A_PAUSE / samples).clamp(SHORTEST_PAUSE, longest)
+}
+
 /// For the benchmark: takes up to 500 samples of the calling stack as the handler does, without the signals; gives the CPU time
 /// and the frames of the last. With `anew` no frame is taken over from the sample before. `None` while a profile is recorded, or when not every walk went to the root by cached rules.
 #[doc(hidden)]
@@ -239,4 +260,22 @@ pub fn bench_samples(count: u32, anew: bool) -> Option<(Duration, usize)> {
     });
     let whole = !stuck && tally.samples == u64::from(count) && tally.cut + tally.lost == 0;
     whole.then_some((took, frames))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_long_where_little_comes() {
+        let ms = Duration::from_millis;
+        let at = |hz: u64| Duration::from_nanos(1_000_000_000 / hz);
+        assert_eq!(next_pause(0, ms(5), at(99)), ms(100));
+        assert_eq!(next_pause(20, ms(100), at(99)), ms(100), "two busy threads");
+        assert_eq!(next_pause(320, ms(100), at(99)), ms(40), "32 of them");
+        assert_eq!(next_pause(10_000, ms(100), at(99)), ms(20));
+        assert_eq!(next_pause(0, ms(20), at(999)), ms(20));
+        assert_eq!(next_pause(0, ms(100), at(1)), ms(100));
+        assert_eq!(next_pause(u64::MAX, ms(0), at(499)), ms(20));
+    }
 }

@@ -14,6 +14,7 @@ use crate::sys::atomic::{AtomicU64, Ordering, fence};
 pub(super) const CHUNK_WORDS: usize = if cfg!(loom) { 12 } else { 1024 };
 /// Words of a slot: 32 bytes.
 pub(super) const SLOT_WORDS: usize = 4;
+const WORD_BYTES: usize = 8;
 /// Slots of a chunk. The first holds generation and count.
 pub(super) const SLOTS: usize = CHUNK_WORDS / SLOT_WORDS;
 /// Where records begin.
@@ -36,7 +37,7 @@ pub(super) fn clear(chunk: &Chunk) {
 /// Writes a record with its text behind it, and publishes it; gives the next free slot. Only for the holder, and where there is
 /// room: what does not fit is not written.
 #[inline]
-pub(super) fn write(chunk: &Chunk, at: usize, record: [u64; SLOT_WORDS], text: &[u64]) -> usize {
+pub(super) fn write(chunk: &Chunk, at: usize, record: [u64; SLOT_WORDS], text: &[u8]) -> usize {
     let begin = at * SLOT_WORDS;
     let Some(slot) = chunk.get(begin..begin + SLOT_WORDS) else { return SLOTS };
     for (place, word) in slot.iter().zip(record) {
@@ -44,16 +45,27 @@ pub(super) fn write(chunk: &Chunk, at: usize, record: [u64; SLOT_WORDS], text: &
     }
     let mut next = at + 1;
     if !text.is_empty() {
-        let Some(places) = chunk.get(begin + SLOT_WORDS..begin + SLOT_WORDS + text.len()) else {
+        let words = text.len().div_ceil(WORD_BYTES);
+        let Some(places) = chunk.get(begin + SLOT_WORDS..begin + SLOT_WORDS + words) else {
             return SLOTS;
         };
-        for (place, word) in places.iter().zip(text) {
-            place.store(*word, Ordering::Relaxed);
+        let (whole, rest) = text.as_chunks::<WORD_BYTES>();
+        for (place, bytes) in places.iter().zip(whole) {
+            place.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
         }
-        next += text.len().div_ceil(SLOT_WORDS);
+        if let (Some(place), false) = (places.get(whole.len()), rest.is_empty()) {
+            place.store(last_word(rest), Ordering::Relaxed);
+        }
+        next += words.div_ceil(SLOT_WORDS);
     }
     chunk[COUNT].store(next as u64, Ordering::Release);
     next
+}
+
+/// Fewer bytes than a word has, filled up with zeros.
+#[inline]
+fn last_word(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 /// What a copy found.
@@ -124,10 +136,12 @@ mod tests {
         assert_eq!(copy(&chunk, None, &mut words), Found::Nothing);
         clear(&chunk);
         assert_eq!(copy(&chunk, None, &mut words), Found::Records { generation: 2, until: 1 });
-        let next = write(&chunk, FIRST, [1, 2, 3, 4], &[5, 6, 7, 8, 9]);
+        let text: Vec<u8> = (1..=35).collect();
+        let next = write(&chunk, FIRST, [1, 2, 3, 4], &text);
         assert_eq!(next, 4);
         assert_eq!(copy(&chunk, None, &mut words), Found::Records { generation: 2, until: 4 });
-        assert_eq!(words, [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 0, 0]);
+        assert_eq!(words[..5], [1, 2, 3, 4, 0x0807_0605_0403_0201]);
+        assert_eq!(words[8..], [0x0023_2221, 0, 0, 0]);
         write(&chunk, next, [10, 11, 12, 13], &[]);
         words.clear();
         assert_eq!(copy(&chunk, Some((2, 4)), &mut words), Found::Records { generation: 2, until: 5 });

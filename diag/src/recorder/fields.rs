@@ -7,6 +7,7 @@
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arrayvec::ArrayVec;
 use tracing_core::field::{Field, Visit};
 
 /// Longest value of a field.
@@ -40,28 +41,16 @@ pub(super) enum Value {
 
 /// Room for the fields of one span or event, on the stack.
 pub(super) struct Buffer {
-    bytes: [u8; TEXT_BYTES],
-    len: usize,
+    bytes: ArrayVec<u8, TEXT_BYTES>,
 }
 
 impl Buffer {
     pub(super) fn new() -> Self {
-        Self { bytes: [0; TEXT_BYTES], len: 0 }
+        Self { bytes: ArrayVec::new_const() }
     }
 
-    pub(super) fn len(&self) -> u16 {
-        self.len as u16
-    }
-
-    /// As words, the last one filled up with zeros.
-    pub(super) fn words(&self) -> ([u64; TEXT_BYTES / 8], usize) {
-        let mut words = [0; TEXT_BYTES / 8];
-        let count = self.len.div_ceil(8);
-        let (eights, _) = self.bytes.as_chunks::<8>();
-        for (word, bytes) in words.iter_mut().zip(eights).take(count) {
-            *word = u64::from_le_bytes(*bytes);
-        }
-        (words, count)
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// A text that stands for itself: the name of a thread.
@@ -71,18 +60,11 @@ impl Buffer {
     }
 
     fn push(&mut self, more: &[u8]) -> bool {
-        match self.bytes.get_mut(self.len..self.len + more.len()) {
-            Some(place) => {
-                place.copy_from_slice(more);
-                self.len += more.len();
-                true
-            }
-            None => false,
-        }
+        self.bytes.try_extend_from_slice(more).is_ok()
     }
 
     fn head(&mut self, field: &Field, tag: u8, needs: usize) -> bool {
-        let fits = self.len + 2 + needs <= TEXT_BYTES && field.index() <= usize::from(u8::MAX);
+        let fits = self.bytes.len() + 2 + needs <= TEXT_BYTES && field.index() <= usize::from(u8::MAX);
         if fits {
             self.push(&[field.index() as u8, tag]);
         } else {
@@ -97,24 +79,24 @@ impl Buffer {
         }
     }
 
-    fn text(&mut self, field: &Field, text: fmt::Arguments<'_>) {
+    fn text(&mut self, field: &Field, write: impl FnOnce(&mut Bounded<'_>) -> fmt::Result) {
         const ELLIPSIS: usize = '…'.len_utf8();
         // A length, and a mark where there is room for nothing else.
         if !self.head(field, TEXT, 1 + ELLIPSIS) {
             return;
         }
-        let at = self.len;
+        let at = self.bytes.len();
         self.push(&[0]);
         let most = if field.name() == MESSAGE { MESSAGE_BYTES } else { VALUE_BYTES };
-        let end = (self.len + most).min(TEXT_BYTES);
+        let end = (self.bytes.len() + most).min(TEXT_BYTES);
         let mut bounded = Bounded { buffer: self, end, cut: false };
         // An error is the bound's, or the value's own: what is written stays.
-        let _ = bounded.write_fmt(text);
+        let _ = write(&mut bounded);
         if bounded.cut {
             CUT.fetch_add(1, Ordering::Relaxed);
             self.mark_cut(at + 1, end);
         }
-        let len = self.len - at - 1;
+        let len = self.bytes.len() - at - 1;
         if let Some(place) = self.bytes.get_mut(at) {
             *place = len as u8;
         }
@@ -122,11 +104,12 @@ impl Buffer {
 
     /// Puts `…` at the end of the text that begins here, over whole characters.
     fn mark_cut(&mut self, from: usize, end: usize) {
-        let room = (end - '…'.len_utf8()).min(self.len).max(from);
-        let text = self.bytes.get(from..self.len).unwrap_or_default();
+        let room = (end - '…'.len_utf8()).min(self.bytes.len()).max(from);
+        let text = self.bytes.get(from..).unwrap_or_default();
         // What was written is UTF-8, character by character.
         let text = std::str::from_utf8(text).unwrap_or_default();
-        self.len = from + text.floor_char_boundary(room - from);
+        let kept = from + text.floor_char_boundary(room - from);
+        self.bytes.truncate(kept);
         self.push("…".as_bytes());
     }
 }
@@ -139,7 +122,7 @@ struct Bounded<'a> {
 
 impl fmt::Write for Bounded<'_> {
     fn write_str(&mut self, more: &str) -> fmt::Result {
-        let room = self.end - self.buffer.len;
+        let room = self.end - self.buffer.bytes.len();
         if more.len() <= room {
             self.buffer.push(more.as_bytes());
             return Ok(());
@@ -169,11 +152,11 @@ impl Visit for Buffer {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.text(field, format_args!("{value}"));
+        self.text(field, |text| text.write_str(value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.text(field, format_args!("{value:?}"));
+        self.text(field, |text| write!(text, "{value:?}"));
     }
 }
 
@@ -233,8 +216,7 @@ mod tests {
     }
 
     fn decoded(buffer: &Buffer) -> Vec<(u8, Value)> {
-        let (words, count) = buffer.words();
-        decode(&super::super::record::bytes(&words[..count], buffer.len()))
+        decode(buffer.bytes())
     }
 
     #[test]
@@ -265,7 +247,7 @@ mod tests {
             let mut buffer = Buffer::new();
             for (field, most) in [(&message, MESSAGE_BYTES), (&a, VALUE_BYTES), (&a, VALUE_BYTES)] {
                 for repeats in [most / unit.len(), most / unit.len() + 1, 1_000] {
-                    buffer.len = 0;
+                    buffer.bytes.clear();
                     let text = unit.repeat(repeats);
                     buffer.record_debug(field, &format_args!("{text}"));
                     let [(_, Value::Text(kept))] = &decoded(&buffer)[..] else { panic!("{unit}") };
@@ -286,7 +268,7 @@ mod tests {
         let fields = decoded(&buffer);
         assert!(fields.len() > 15 && fields.len() < 40, "{}", fields.len());
         assert!(LEFT_OUT.load(Ordering::Relaxed) > before);
-        assert!(buffer.len <= TEXT_BYTES);
+        assert!(buffer.bytes.len() <= TEXT_BYTES);
     }
 
     #[test]

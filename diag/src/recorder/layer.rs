@@ -15,7 +15,6 @@ use super::Recorder;
 use super::callsites::Callsites;
 use super::fields::Buffer;
 use super::local;
-use super::record::Kind;
 
 /// A `tracing_subscriber` layer that keeps the last seconds of spans and events.
 ///
@@ -88,11 +87,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RecorderLayer {
         }
         let callsite = self.callsites.number(attributes.metadata());
         if attributes.metadata().fields().is_empty() {
-            local::span(Kind::New, id.into_u64(), callsite, None);
+            local::new(id.into_u64(), callsite, None);
         } else {
             let mut fields = Buffer::new();
             attributes.record(&mut fields);
-            local::span(Kind::New, id.into_u64(), callsite, Some(&fields));
+            local::new(id.into_u64(), callsite, Some(&fields));
         }
     }
 
@@ -100,7 +99,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RecorderLayer {
         if local::is_active() {
             let mut fields = Buffer::new();
             values.record(&mut fields);
-            local::span(Kind::Record, id.into_u64(), super::callsites::UNKNOWN, Some(&fields));
+            local::record(id.into_u64(), &fields);
         }
     }
 
@@ -127,10 +126,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RecorderLayer {
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
-        if local::is_active()
-            && let Some(of) = context.metadata(&id)
-        {
-            local::span(Kind::Close, id.into_u64(), self.callsites.number(of), None);
+        if local::is_active() {
+            local::close(id.into_u64(), || Some(self.callsites.number(context.metadata(&id)?)));
         }
     }
 }

@@ -12,8 +12,8 @@ use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::callsites::Callsites;
-use super::chunk::{self, Chunk, SLOTS};
+use super::callsites::{Callsites, UNKNOWN};
+use super::chunk::{self, Chunk, SLOT_WORDS, SLOTS};
 use super::fields::Buffer;
 use super::pool::Pool;
 use super::record::{Head, Kind};
@@ -22,6 +22,10 @@ use crate::sys::{thread, ticks};
 
 /// Spans that a thread is in and that are told at the beginning of a chunk, the outermost.
 pub(super) const OPEN: usize = 16;
+/// Spans that a thread has made lately and of which it knows the callsite. Their ids are those of slots of the registry, which
+/// belong to the thread: no other thread gives one of them again.
+const MADE: usize = 32;
+const SLOT_BYTES: usize = 8 * SLOT_WORDS;
 /// A thread that gets no chunk asks again after so many records.
 const PATIENCE: u32 = 64;
 
@@ -53,6 +57,8 @@ struct Local {
     /// The spans it is in.
     depth: Cell<usize>,
     open: [Cell<u64>; OPEN],
+    /// Id and callsite, by the id's low bits.
+    made: [Cell<(u64, u32)>; MADE],
     /// Records since it was found that there is no chunk.
     starved: Cell<u32>,
 }
@@ -73,6 +79,7 @@ thread_local! {
             site: Cell::new(0),
             depth: Cell::new(0),
             open: [const { Cell::new(0) }; OPEN],
+            made: [const { Cell::new((0, 0)) }; MADE],
             starved: Cell::new(0),
         }
     };
@@ -155,9 +162,30 @@ pub(super) fn exit(id: u64) {
     });
 }
 
-/// Something about a span, with fields where there are any.
-pub(super) fn span(kind: Kind, id: u64, callsite: u32, fields: Option<&Buffer>) {
-    with_active(|local, epoch| local.put(epoch, kind, id, callsite, 0, fields));
+/// A span was made.
+pub(super) fn new(id: u64, callsite: u32, fields: Option<&Buffer>) {
+    with_active(|local, epoch| {
+        local.put(epoch, Kind::New, id, callsite, 0, fields);
+        if let Some(place) = local.made.get(id as usize % MADE) {
+            place.set((id, callsite));
+        }
+    });
+}
+
+/// A span is gone. Its callsite is asked for where this thread has not just made it.
+pub(super) fn close(id: u64, callsite: impl FnOnce() -> Option<u32>) {
+    with_active(|local, epoch| {
+        let made = local.made.get(id as usize % MADE).map(Cell::get);
+        let made = made.filter(|(of, _)| *of == id && local.epoch.get() == epoch);
+        if let Some(callsite) = made.map(|(_, callsite)| callsite).or_else(callsite) {
+            local.put(epoch, Kind::Close, id, callsite, 0, None);
+        }
+    });
+}
+
+/// Fields of a span.
+pub(super) fn record(id: u64, fields: &Buffer) {
+    with_active(|local, epoch| local.put(epoch, Kind::Record, id, UNKNOWN, 0, Some(fields)));
 }
 
 /// Something that is told.
@@ -177,35 +205,35 @@ pub(crate) struct Polled {
     site: u32,
 }
 
-/// A task is polled on this thread from now on. Gives what was polled around it, for [`poll_end`].
+/// A task is polled on this thread from now on, by the clock as it was just read. Gives what was polled around it, for [`poll_end`].
 #[inline]
-pub(super) fn poll_begin(task: u32, site: u32) -> Polled {
-    if is_active() { poll_begins(task, site) } else { Polled::default() }
+pub(super) fn poll_begin(task: u32, site: u32, at: u64) -> Polled {
+    if is_active() { poll_begins(task, site, at) } else { Polled::default() }
 }
 
-fn poll_begins(task: u32, site: u32) -> Polled {
+fn poll_begins(task: u32, site: u32, at: u64) -> Polled {
     let mut outer = Polled::default();
     with_active(|local, epoch| {
         outer = Polled { task: local.task.get(), site: local.site.get() };
         let site = site.saturating_add(1);
-        local.put(epoch, Kind::PollBegin, u64::from(task), 0, site, None);
+        local.put_at(epoch, at, Kind::PollBegin, u64::from(task), site);
         local.task.set(task);
         local.site.set(site);
     });
     outer
 }
 
-/// The poll is over; `outer` is what its beginning gave.
+/// The poll is over, by the clock as it was just read; `outer` is what its beginning gave.
 #[inline]
-pub(super) fn poll_end(task: u32, outer: Polled) {
+pub(super) fn poll_end(task: u32, outer: Polled, at: u64) {
     if is_active() {
-        poll_ends(task, outer);
+        poll_ends(task, outer, at);
     }
 }
 
-fn poll_ends(task: u32, outer: Polled) {
+fn poll_ends(task: u32, outer: Polled, at: u64) {
     with_active(|local, epoch| {
-        local.put(epoch, Kind::PollEnd, u64::from(task), 0, 0, None);
+        local.put_at(epoch, at, Kind::PollEnd, u64::from(task), 0);
         local.task.set(outer.task);
         local.site.set(outer.site);
     });
@@ -222,29 +250,35 @@ fn with_active(f: impl FnOnce(&Local, u32)) {
 impl Local {
     #[inline]
     fn put(&self, epoch: u32, kind: Kind, id: u64, callsite: u32, aux: u32, fields: Option<&Buffer>) {
-        let text_bytes = fields.map_or(0, Buffer::len);
-        let needs = 1 + usize::from(text_bytes).div_ceil(32);
-        let ready = self.epoch.get() == epoch && self.at.get() + needs <= SLOTS;
-        if !ready && !self.refill(epoch) {
-            return;
+        let slots = 1 + fields.map_or(0, |fields| fields.bytes().len().div_ceil(SLOT_BYTES));
+        if self.has_room(epoch, slots) || self.refill(epoch) {
+            // The clock is read after the chunk is there: its head must not be younger.
+            self.write(ticks::now(), kind, id, callsite, aux, fields);
         }
-        // The clock is read after the chunk is there: its head must not be younger.
-        self.write(kind, id, callsite, aux, text_bytes, fields);
+    }
+
+    /// The same for what has just read the clock and has no text.
+    #[inline]
+    fn put_at(&self, epoch: u32, at: u64, kind: Kind, id: u64, aux: u32) {
+        if self.has_room(epoch, 1) {
+            self.write(at, kind, id, 0, aux, None);
+        } else if self.refill(epoch) {
+            self.write(ticks::now(), kind, id, 0, aux, None);
+        }
     }
 
     #[inline]
-    fn write(&self, kind: Kind, id: u64, callsite: u32, aux: u32, text_bytes: u16, fields: Option<&Buffer>) {
+    fn has_room(&self, epoch: u32, slots: usize) -> bool {
+        self.epoch.get() == epoch && self.at.get() + slots <= SLOTS
+    }
+
+    #[inline]
+    fn write(&self, ticks: u64, kind: Kind, id: u64, callsite: u32, aux: u32, fields: Option<&Buffer>) {
         let Some(chunk) = self.chunk.get() else { return };
+        let text = fields.map_or(&[][..], Buffer::bytes);
         let task = self.task.get();
-        let head = Head { ticks: ticks::now(), id, callsite, kind, text_bytes, task, aux };
-        let next = match fields {
-            None => chunk::write(chunk, self.at.get(), head.words(), &[]),
-            Some(fields) => {
-                let (words, count) = fields.words();
-                chunk::write(chunk, self.at.get(), head.words(), words.get(..count).unwrap_or_default())
-            }
-        };
-        self.at.set(next);
+        let head = Head { ticks, id, callsite, kind, text_bytes: text.len() as u16, task, aux };
+        self.at.set(chunk::write(chunk, self.at.get(), head.words(), text));
     }
 
     #[inline]
@@ -290,6 +324,7 @@ impl Local {
         if self.epoch.replace(epoch) != epoch {
             // What happened while nothing was recorded is not known.
             self.depth.set(0);
+            self.made.iter().for_each(|made| made.set((0, 0)));
             self.task.set(0);
             self.site.set(0);
             self.starved.set(0);
@@ -330,13 +365,13 @@ impl Local {
         }
         let id = u64::from(thread::thread_id()) << 32 | u64::from(self.thread.get());
         let task = self.task.replace(self.dropped.take());
-        self.write(Kind::Thread, id, self.slots.get(), piece, name.len(), Some(&name));
+        self.write(ticks::now(), Kind::Thread, id, self.slots.get(), piece, Some(&name));
         self.task.set(task);
         for span in self.open.iter().take(self.depth.get()) {
-            self.write(Kind::Open, span.get(), 0, 0, 0, None);
+            self.write(ticks::now(), Kind::Open, span.get(), 0, 0, None);
         }
         if let task @ 1.. = self.task.get() {
-            self.write(Kind::PollBegin, u64::from(task), 0, self.site.get(), 0, None);
+            self.write(ticks::now(), Kind::PollBegin, u64::from(task), 0, self.site.get(), None);
         }
     }
 
@@ -352,7 +387,7 @@ impl Local {
     fn end(&self) {
         let Some(pool) = POOL.get() else { return };
         if self.at.get() < SLOTS {
-            self.write(Kind::ThreadEnd, 0, 0, 0, 0, None);
+            self.write(ticks::now(), Kind::ThreadEnd, 0, 0, 0, None);
         }
         self.let_go(pool);
     }

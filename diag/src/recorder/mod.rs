@@ -43,6 +43,7 @@
 //! - Of more than 16 spans entered in each other, those further in, where a chunk begins.
 //! - Threads that find no chunk, since there are fewer chunks (of 8 KiB) than threads: counted as records without a chunk. So is
 //!   what a thread does while its thread-locals are destroyed.
+//! - CPU samples of the last tenth of a second, which the sampler's thread has not taken over yet.
 //! - A formatter of a field that tells something itself is recorded before what it belongs to.
 //!
 //! Time is the processor's counter, or the monotonic clock where the kernel does not trust it. Where the counters of two processors
@@ -325,17 +326,17 @@ pub fn is_active() -> bool {
     local::is_active()
 }
 
-/// A task is polled on this thread from now on; tasks are numbered from 1, sites from 0. Gives what [`poll_end`] wants. Costs a load while
-/// nothing is recorded.
+/// A task is polled on this thread from now on; tasks are numbered from 1, sites from 0. `at` is the clock,
+/// read for this. Gives what [`poll_end`] wants. Costs a load while nothing is recorded.
 #[inline]
-pub(crate) fn poll_begin(task: u32, site: u32) -> Polled {
-    local::poll_begin(task, site)
+pub(crate) fn poll_begin(task: u32, site: u32, at: u64) -> Polled {
+    local::poll_begin(task, site, at)
 }
 
 /// The poll is over; `outer` is what [`poll_begin`] gave. To be called when the poll panics, too.
 #[inline]
-pub(crate) fn poll_end(task: u32, outer: Polled) {
-    local::poll_end(task, outer);
+pub(crate) fn poll_end(task: u32, outer: Polled, at: u64) {
+    local::poll_end(task, outer, at);
 }
 
 /// Notes a number that is looked at from time to time.

@@ -127,17 +127,23 @@ pub fn stand_back() {
     #[cfg(target_os = "linux")]
     {
         const NICER: libc::c_int = 10;
-        // A struct sched_param: the priority, which is 0 for this policy.
-        let priority: libc::c_int = 0;
         // SAFETY: numbers only; 0 is the calling thread, also where POSIX says process (setpriority(2)). -1 may be an answer, and is no
         // worse a beginning than any other.
         unsafe {
             let nice = libc::getpriority(libc::PRIO_PROCESS, 0);
             libc::setpriority(libc::PRIO_PROCESS, 0, nice + NICER);
         }
-        // SAFETY: the kernel reads the one int. Not by libc's function, which does nothing on musl.
-        unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_BATCH, &raw const priority) };
+        push_nobody();
     }
+}
+
+/// The first half of [`stand_back`]: the thread has its share of the processor, and waits for it until somebody's turn is over.
+#[cfg(target_os = "linux")]
+pub(crate) fn push_nobody() {
+    // A struct sched_param: the priority, which is 0 for this policy.
+    let priority: libc::c_int = 0;
+    // SAFETY: the kernel reads the one int; 0 is the calling thread. Not by libc's function, which does nothing on musl.
+    unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_BATCH, &raw const priority) };
 }
 
 /// This thread's number is asked for anew the next time.

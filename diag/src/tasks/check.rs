@@ -1,5 +1,6 @@
 //! [`TaskCheck`]: a test fails when tasks outlive it.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -24,8 +25,8 @@ const GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 #[must_use = "the check is made by finish()"]
 pub struct TaskCheck {
-    /// Tasks with a greater number are new.
-    last: u64,
+    /// The numbers of those that were there before.
+    before: HashSet<u64>,
     runtime: u16,
     grace: Duration,
 }
@@ -41,7 +42,8 @@ pub struct TasksLeft {
 impl TaskCheck {
     /// From here on. Inside of a runtime, its tasks; outside, those of all.
     pub fn begin() -> Self {
-        Self { last: super::live::last_id(), runtime: runtimes::current(), grace: GRACE }
+        let before = snapshot().tasks.iter().map(|task| task.id).collect();
+        Self { before, runtime: runtimes::current(), grace: GRACE }
     }
 
     /// How long tasks may take to end after the test; default a second.
@@ -89,7 +91,8 @@ impl TaskCheck {
     }
 
     fn left(&self) -> Vec<(usize, String)> {
-        places(&snapshot(), |task| task.id > self.last && (self.runtime == 0 || task.runtime == self.runtime))
+        let of_runtime = |runtime| self.runtime == 0 || runtime == self.runtime;
+        places(&snapshot(), |task| !self.before.contains(&task.id) && of_runtime(task.runtime))
     }
 }
 

@@ -3,14 +3,17 @@
 //! A shard's lock is held for a few nanoseconds at a spawn and at an end, and while it is read: some 10 us for each 1,000 tasks in
 //! it. Room is given back as tasks end.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::record::Record;
 use super::sites::Site;
+use super::tally::PARTS;
 use crate::sys::thread::Unprofiled;
+use crate::sys::ticks;
 
-const SHARDS: usize = 16;
+const SHARDS: usize = PARTS;
 
 struct Shard(Mutex<Vec<Arc<Record>>>);
 
@@ -21,11 +24,49 @@ impl Shard {
 }
 
 static LIVE: [Shard; SHARDS] = [const { Shard(Mutex::new(Vec::new())) }; SHARDS];
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+/// Numbers that a thread takes at once.
+const IDS: u64 = 64;
+static NEXT_IDS: AtomicU64 = AtomicU64::new(1);
 static NEXT_SHARD: AtomicU8 = AtomicU8::new(0);
 
+/// What a thread keeps, so that threads which spawn do not wait for each other.
+struct Local {
+    /// Its shard plus one; 0 before it has one.
+    shard: Cell<u8>,
+    next_id: Cell<u64>,
+    last_id: Cell<u64>,
+}
+
 thread_local! {
-    static SHARD: u8 = NEXT_SHARD.fetch_add(1, Ordering::Relaxed) % SHARDS as u8;
+    static LOCAL: Local =
+        const { Local { shard: Cell::new(0), next_id: Cell::new(1), last_id: Cell::new(0) } };
+}
+
+/// The shard of this thread.
+#[inline]
+fn shard() -> u8 {
+    let known = LOCAL.with(|local| local.shard.get());
+    if known > 0 { known - 1 } else { new_shard() }
+}
+
+#[cold]
+fn new_shard() -> u8 {
+    let shard = NEXT_SHARD.fetch_add(1, Ordering::Relaxed) % SHARDS as u8;
+    LOCAL.with(|local| local.shard.set(shard + 1));
+    shard
+}
+
+/// A number that no other task has.
+#[inline]
+fn new_id() -> u64 {
+    LOCAL.with(|local| {
+        if local.next_id.get() > local.last_id.get() {
+            let first = NEXT_IDS.fetch_add(IDS, Ordering::Relaxed);
+            local.next_id.set(first);
+            local.last_id.set(first + IDS - 1);
+        }
+        local.next_id.replace(local.next_id.get() + 1)
+    })
 }
 
 /// A task in the registry; ends with the drop.
@@ -36,9 +77,9 @@ impl Entry {
     /// A new task.
     pub(super) fn new(site: &'static Site, runtime: u16) -> Self {
         let _unprofiled = Unprofiled::begin();
-        let shard = SHARD.try_with(|s| *s).unwrap_or(0);
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let record = Arc::new(Record::new(site, id, runtime, shard));
+        let shard = shard();
+        let record = Arc::new(Record::new(site, new_id(), runtime, shard));
+        site.tally.spawned(shard);
         if let Some(shard) = LIVE.get(usize::from(shard)) {
             let mut live = shard.lock();
             if live.len() == live.capacity() {
@@ -49,7 +90,6 @@ impl Entry {
             record.slot.store(live.len() as u32, Ordering::Relaxed);
             live.push(Arc::clone(&record));
         }
-        site.spawned.fetch_add(1, Ordering::Relaxed);
         Self(record)
     }
 }
@@ -57,7 +97,11 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let record = &self.0;
-        record.site.end(record);
+        {
+            let _unprofiled = Unprofiled::begin();
+            let lived = ticks::now().saturating_sub(record.born);
+            record.site.tally.ended(shard(), record.end(), &record.counters(), lived);
+        }
         let Some(shard) = LIVE.get(usize::from(record.shard)) else { return };
         let mut live = shard.lock();
         let slot = record.slot.load(Ordering::Relaxed) as usize;
@@ -85,16 +129,10 @@ pub(super) fn each(mut show: impl FnMut(&Arc<Record>)) {
     }
 }
 
-/// The number of the last task spawned.
-#[cfg(feature = "tokio")]
-pub(super) fn last_id() -> u64 {
-    NEXT_ID.load(Ordering::Relaxed) - 1
-}
-
 /// Whether any task was ever tracked.
 #[cfg(feature = "heap")]
 pub(super) fn any() -> bool {
-    NEXT_ID.load(Ordering::Relaxed) > 1
+    NEXT_IDS.load(Ordering::Relaxed) > 1
 }
 
 /// Live tasks.

@@ -25,6 +25,7 @@ pub mod sampled;
 mod sites;
 mod slow;
 mod snapshot;
+mod tally;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

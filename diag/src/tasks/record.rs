@@ -134,7 +134,7 @@ impl Record {
         self.woken.store(false, Ordering::Relaxed);
         self.changed.store(began << 2 | RUNNING, Ordering::Release);
         #[cfg(feature = "recorder")]
-        let outer = crate::recorder::poll_begin(self.id as u32, self.site.number);
+        let outer = crate::recorder::poll_begin(self.id as u32, self.site.number, began);
         Polling {
             record: self,
             began,
@@ -242,7 +242,7 @@ impl Drop for Polling<'_> {
         record.busy.store(record.busy.load(Ordering::Relaxed).saturating_add(took), Ordering::Relaxed);
         raise(&record.longest_poll, took);
         #[cfg(feature = "recorder")]
-        crate::recorder::poll_end(record.id as u32, self.outer);
+        crate::recorder::poll_end(record.id as u32, self.outer, ended);
         slow::note(took, record.site);
         record.polls.store(record.polls.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
         let panicked = !self.done && std::thread::panicking();

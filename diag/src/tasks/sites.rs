@@ -1,20 +1,22 @@
 //! Where tasks come from: the code that spawned them, the type of the future, and the name that the host gave.
 //!
 //! Sites live as long as the process. [`MOST_SITES`] are kept, and of one place and type [`MOST_NAMES`] names; what finds no
-//! room goes to a site that says so, and is counted there like any other. About 700 bytes each.
+//! room goes to a site that says so, and is counted there like any other. About a kilobyte each, and 400 bytes more for each thread
+//! that spawns there or sees a task of it end ([`SITES_IN_PARTS`] sites, [`PARTS`](super::tally::PARTS) threads).
 
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::panic::Location;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::record::{End, Record};
+use super::tally::Tally;
 use crate::sys::thread::Unprofiled;
-use crate::sys::ticks;
 
 /// Sites kept.
 pub(super) const MOST_SITES: usize = 4096;
+/// The first sites count apart for each thread: at most 1.5 MB together.
+const SITES_IN_PARTS: usize = 256;
 /// Names kept of one place and type.
 const MOST_NAMES: u32 = 64;
 /// Longest name; the rest is cut.
@@ -62,77 +64,7 @@ pub(super) struct Site {
     pub(super) overflow: bool,
     #[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux")))]
     pub(super) labels: crate::context::Labels,
-    pub(super) spawned: AtomicU64,
-    /// Of tasks that are over.
-    pub(super) completed: AtomicU64,
-    pub(super) cancelled: AtomicU64,
-    pub(super) panicked: AtomicU64,
-    pub(super) polls: AtomicU64,
-    pub(super) busy: AtomicU64,
-    pub(super) longest_poll: AtomicU64,
-    pub(super) lifetimes: Histogram,
-    /// Of each its longest time between two polls.
-    pub(super) gaps: Histogram,
-}
-
-/// Counts by the power of two of ticks, from 2^[`Self::FIRST`] on.
-#[derive(Debug)]
-pub(super) struct Histogram([AtomicU32; Histogram::BUCKETS]);
-
-impl Histogram {
-    const BUCKETS: usize = 40;
-    /// About 0.3 us at 3 GHz.
-    const FIRST: u32 = 10;
-
-    const fn new() -> Self {
-        Self([const { AtomicU32::new(0) }; Self::BUCKETS])
-    }
-
-    fn add(&self, ticks: u64) {
-        let bucket = (64 - ticks.leading_zeros()).saturating_sub(Self::FIRST) as usize;
-        if let Some(count) = self.0.get(bucket.min(Self::BUCKETS - 1)) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    pub(super) fn count(&self) -> u64 {
-        self.0.iter().map(|c| u64::from(c.load(Ordering::Relaxed))).sum()
-    }
-
-    /// The upper bound, in ticks, of the bucket that holds this share of all; 0 when there is none.
-    pub(super) fn quantile(&self, share: f64) -> u64 {
-        let counts: Vec<u64> = self.0.iter().map(|c| u64::from(c.load(Ordering::Relaxed))).collect();
-        let all: u64 = counts.iter().sum();
-        let wanted = (all as f64 * share).ceil().max(1.0) as u64;
-        let mut seen = 0;
-        for (bucket, count) in counts.iter().enumerate() {
-            seen += count;
-            if seen >= wanted && all > 0 {
-                return 1u64.checked_shl(bucket as u32 + Self::FIRST).unwrap_or(u64::MAX);
-            }
-        }
-        0
-    }
-}
-
-impl Site {
-    /// Adds what a task has done, as it ends.
-    pub(super) fn end(&self, record: &std::sync::Arc<Record>) {
-        let counters = record.counters();
-        let ended = match record.end() {
-            End::Completed => &self.completed,
-            End::Cancelled => &self.cancelled,
-            End::Panicked => &self.panicked,
-        };
-        self.polls.fetch_add(u64::from(counters.polls), Ordering::Relaxed);
-        self.busy.fetch_add(counters.busy, Ordering::Relaxed);
-        self.longest_poll.fetch_max(counters.longest_poll, Ordering::Relaxed);
-        self.lifetimes.add(ticks::now().saturating_sub(record.born));
-        if counters.polls > 1 {
-            self.gaps.add(counters.longest_gap);
-        }
-        ended.fetch_add(1, Ordering::Relaxed);
-    }
+    pub(super) tally: Tally,
 }
 
 /// By content, for the same place and type have other addresses in other parts of the program.
@@ -193,13 +125,10 @@ pub(super) fn all() -> Vec<&'static Site> {
 pub(super) fn totals() -> (u64, u64) {
     let table = table();
     let sites = table.as_ref().map(|t| t.list.as_slice()).unwrap_or_default();
-    sites.iter().fold((0, 0), |(spawned, ended), site| {
-        let over: u64 = [&site.completed, &site.cancelled, &site.panicked]
-            .map(|n| n.load(Ordering::Relaxed))
-            .iter()
-            .sum();
-        (spawned + site.spawned.load(Ordering::Relaxed), ended + over)
-    })
+    sites
+        .iter()
+        .map(|site| site.tally.sum())
+        .fold((0, 0), |(spawned, over), sum| (spawned + sum.spawned, over + sum.over()))
 }
 
 /// Spawns without a place for their site, and for their name.
@@ -212,7 +141,9 @@ pub(super) fn memory_bytes() -> u64 {
     let table = table();
     let Some(table) = table.as_ref() else { return 0 };
     let entry = size_of::<(Key, &Site)>() + size_of::<Site>() + 8;
-    (table.list.len() * entry + table.names.capacity() * size_of::<((&str, u32, u32, &str), u32)>()) as u64
+    let parts: usize = table.list.iter().map(|site| site.tally.memory_bytes()).sum();
+    (table.list.len() * entry + parts + table.names.capacity() * size_of::<((&str, u32, u32, &str), u32)>())
+        as u64
 }
 
 fn find_or_add(mut origin: Origin<'_>) -> &'static Site {
@@ -275,14 +206,6 @@ fn new(origin: Origin<'_>, number: u32, overflow: bool) -> Site {
         overflow,
         #[cfg(any(feature = "heap", all(feature = "cpu", target_os = "linux")))]
         labels,
-        spawned: AtomicU64::new(0),
-        completed: AtomicU64::new(0),
-        cancelled: AtomicU64::new(0),
-        panicked: AtomicU64::new(0),
-        polls: AtomicU64::new(0),
-        busy: AtomicU64::new(0),
-        longest_poll: AtomicU64::new(0),
-        lifetimes: Histogram::new(),
-        gaps: Histogram::new(),
+        tally: Tally::new((number as usize) < SITES_IN_PARTS),
     }
 }

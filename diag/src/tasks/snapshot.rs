@@ -1,10 +1,10 @@
 //! The tasks at one moment, in nanoseconds.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 
 use super::record::{Record, State};
 use super::sites::{Kind, OTHER, Site};
+use super::tally::Counts;
 use super::{live, sites};
 use crate::sys::clock;
 use crate::sys::thread::Unprofiled;
@@ -87,7 +87,7 @@ pub struct SiteReading {
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct TaskReading {
-    /// Counts from 1 up.
+    /// No other task of the process has it.
     pub id: u64,
     /// Position in [`Snapshot::sites`].
     pub site: usize,
@@ -115,8 +115,8 @@ pub struct TaskReading {
 
 impl SiteReading {
     fn of(site: &Site, scale: &Scale) -> Self {
-        let number = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
-        let quantile = |h: &sites::Histogram| (h.count() > 0).then(|| scale.ns(h.quantile(0.99)));
+        let sum = site.tally.sum();
+        let quantile = |of: &Counts| of.quantile(0.99).map(|ticks| scale.ns(ticks));
         Self {
             file: if site.overflow { OTHER } else { site.at.file() },
             line: if site.overflow { 0 } else { site.at.line() },
@@ -125,16 +125,16 @@ impl SiteReading {
             future_bytes: site.future_bytes,
             kind: site.kind,
             name: site.name.as_deref().map(str::to_owned),
-            spawned: number(&site.spawned),
-            completed: number(&site.completed),
-            cancelled: number(&site.cancelled),
-            panicked: number(&site.panicked),
-            ended_polls: number(&site.polls),
-            ended_busy_ns: scale.ns(number(&site.busy)),
-            ended_longest_poll_ns: scale.ns(number(&site.longest_poll)),
-            lifetime_p99_ns: quantile(&site.lifetimes),
-            gap_p99_ns: quantile(&site.gaps),
-            gaps: site.gaps.count(),
+            spawned: sum.spawned,
+            completed: sum.completed,
+            cancelled: sum.cancelled,
+            panicked: sum.panicked,
+            ended_polls: sum.polls,
+            ended_busy_ns: scale.ns(sum.busy),
+            ended_longest_poll_ns: scale.ns(sum.longest_poll),
+            lifetime_p99_ns: quantile(&sum.lifetimes),
+            gap_p99_ns: quantile(&sum.gaps),
+            gaps: sum.gaps.count(),
         }
     }
 
