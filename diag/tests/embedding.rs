@@ -101,7 +101,8 @@ fn child() {
             let left = dirty();
             assert!(left > 15 << 20, "{left} bytes are there to be given back");
             let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
-            while dirty() > 5 << 20 {
+            // Not all of it: the arenas of those who ask here have some, too.
+            while dirty() > left / 3 {
                 assert!(std::time::Instant::now() < until, "{} of {left} bytes stay", dirty());
                 std::thread::sleep(std::time::Duration::from_millis(200));
             }

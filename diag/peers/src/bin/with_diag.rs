@@ -24,13 +24,17 @@ struct Toolkit {
     diag: diag::Diag,
     _server: diag_server::Server,
     cpu: Option<Recording>,
+    tracks: bool,
     began_cpu_ns: i64,
 }
 
 fn start(job: &Job) -> anyhow::Result<Box<dyn Peer>> {
-    let all = match job.with.as_str() {
-        "heap" => false,
-        "all" => true,
+    // Which parts run besides the heap: CPU samples, the flight recorder, tracked tasks.
+    let [samples, records, tracks] = match job.with.as_str() {
+        "heap" => [false; 3],
+        "cpu" => [true, false, false],
+        "recorder" => [false, true, false],
+        "all" => [true; 3],
         other => anyhow::bail!("no {other:?} here"),
     };
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -38,16 +42,18 @@ fn start(job: &Job) -> anyhow::Result<Box<dyn Peer>> {
         diag::Diag::builder().service_name("peers").listen(any_port).sample_bytes(512 << 10).start()?;
     let server = diag_server::serve(&diag)?;
     let mut cpu = None;
-    if all {
+    if records {
         tracing_subscriber::registry().with(Recorder::builder().build()?).try_init()?;
+    }
+    if samples {
         cpu = Some(diag.cpu()?.record(&CpuOptions::default().hz(99))?);
     }
-    Ok(Box::new(Toolkit { diag, _server: server, cpu, began_cpu_ns: Usage::now().cpu_ns }))
+    Ok(Box::new(Toolkit { diag, _server: server, cpu, tracks, began_cpu_ns: Usage::now().cpu_ns }))
 }
 
 impl Peer for Toolkit {
     fn spawn(&self) -> Spawn {
-        if self.cpu.is_some() { |task| diag::spawn(task) } else { |task| tokio::spawn(task) }
+        if self.tracks { |task| diag::spawn(task) } else { |task| tokio::spawn(task) }
     }
 
     fn take(&mut self, dir: &Path) -> anyhow::Result<Taken> {

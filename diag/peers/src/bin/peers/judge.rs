@@ -1,4 +1,4 @@
-//! The targets, on the service: four processes live side by side, and the client asks one after the other for a turn each, in an order that
+//! The targets, on the service: six processes live side by side, and the client asks one after the other for a turn each, in an order that
 //! differs; who has no turn is stopped. So what the machine does meanwhile meets all of them within seconds. Each round has new processes,
 //! for where their memory lies is chance, too.
 
@@ -10,10 +10,10 @@ use diag_peers::workloads::Kind;
 use crate::machine::{Busy, processors};
 use crate::process::Process;
 use crate::stats::{Interval, Outcome, at_most};
-use crate::variants::{ALL, HEAP, NOTHING, REGISTRY, Variant};
+use crate::variants::{ALL, CPU, HEAP, NOTHING, RECORDER, REGISTRY, Variant};
 use crate::{Plan, load};
 
-const NAMES: [&str; 4] = [NOTHING, REGISTRY, HEAP, ALL];
+const NAMES: [&str; 6] = [NOTHING, REGISTRY, HEAP, CPU, RECORDER, ALL];
 /// Of a turn: caches are another process's at first.
 const WARM_UP: Duration = Duration::from_millis(80);
 /// Turns in which other programs had more of the processors than this do not count.
@@ -34,16 +34,16 @@ enum Measure {
     Cpu,
 }
 
-/// The four of them, one after the other.
+/// All of them, one after the other.
 #[derive(Clone, Copy, Debug)]
-struct Four {
-    turns: [Turn; 4],
+struct Turns {
+    turns: [Turn; NAMES.len()],
     disturbed: bool,
 }
 
 pub(crate) struct Judged {
     /// By round; each in the order of [`NAMES`].
-    rounds: Vec<Vec<Four>>,
+    rounds: Vec<Vec<Turns>>,
 }
 
 pub(crate) struct Verdict {
@@ -73,16 +73,16 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Judged> {
             for at in (1..order.len()).rev() {
                 order.swap(at, random.below(at + 1));
             }
-            let (mut all, mut others) = ([Turn::default(); 4], 0f64);
+            let (mut all, mut others) = ([Turn::default(); NAMES.len()], 0f64);
             for at in order {
                 let (Some(process), Some(place)) = (processes.get_mut(at), all.get_mut(at)) else { continue };
                 let (turn, disturbed) = take_turn(plan, process, apart)?;
                 *place = turn;
                 others = others.max(disturbed);
             }
-            turns.push(Four { turns: all, disturbed: others > MOST_OTHERS });
+            turns.push(Turns { turns: all, disturbed: others > MOST_OTHERS });
         }
-        let quiet = turns.iter().filter(|four| !four.disturbed).count();
+        let quiet = turns.iter().filter(|all| !all.disturbed).count();
         eprintln!("judged round {round}: {quiet} turns of {} count", plan.turns);
         judged.rounds.push(turns);
         for process in processes {
@@ -115,11 +115,11 @@ impl Judged {
     /// All, and those in which others had too much of the processors.
     pub(crate) fn turns(&self) -> (usize, usize) {
         let all = self.rounds.iter().flatten();
-        (all.clone().count(), all.filter(|four| four.disturbed).count())
+        (all.clone().count(), all.filter(|all| all.disturbed).count())
     }
 
     pub(crate) fn verdicts(&self) -> Vec<Verdict> {
-        use Measure::{Cpu, P99, Throughput};
+        use Measure::{P99, Throughput};
         let verdict = |what, new, base, measure, limit_percent: Option<f64>| {
             let loss = self.loss(new, base, measure);
             let judge = |limit| loss.as_ref().map_or(Outcome::Undecided, |loss| at_most(limit, loss));
@@ -130,14 +130,26 @@ impl Judged {
             verdict("all: throughput", ALL, NOTHING, Throughput, Some(2.0)),
             verdict("all: p99", ALL, NOTHING, P99, Some(5.0)),
             verdict("heap alone: p99", HEAP, NOTHING, P99, None),
-            verdict("heap alone: CPU a request", HEAP, NOTHING, Cpu, None),
-            verdict("all: CPU a request", ALL, NOTHING, Cpu, None),
+            verdict("heap alone: CPU a request", HEAP, NOTHING, Measure::Cpu, None),
+            verdict("all: CPU a request", ALL, NOTHING, Measure::Cpu, None),
             verdict("spans on, nobody records: throughput", REGISTRY, NOTHING, Throughput, None),
             verdict("spans on, nobody records: p99", REGISTRY, NOTHING, P99, None),
-            verdict("spans on, nobody records: CPU a request", REGISTRY, NOTHING, Cpu, None),
+            verdict("spans on, nobody records: CPU a request", REGISTRY, NOTHING, Measure::Cpu, None),
+            verdict("CPU samples, against heap alone: throughput", CPU, HEAP, Throughput, None),
+            verdict("CPU samples, against heap alone: p99", CPU, HEAP, P99, None),
+            verdict("CPU samples, against heap alone: CPU a request", CPU, HEAP, Measure::Cpu, None),
+            verdict("recorder and spans, against heap alone: throughput", RECORDER, HEAP, Throughput, None),
+            verdict("recorder and spans, against heap alone: p99", RECORDER, HEAP, P99, None),
+            verdict(
+                "recorder and spans, against heap alone: CPU a request",
+                RECORDER,
+                HEAP,
+                Measure::Cpu,
+                None,
+            ),
             verdict("all, against a service with spans on: throughput", ALL, REGISTRY, Throughput, None),
             verdict("all, against a service with spans on: p99", ALL, REGISTRY, P99, None),
-            verdict("all, against a service with spans on: CPU a request", ALL, REGISTRY, Cpu, None),
+            verdict("all, against a service with spans on: CPU a request", ALL, REGISTRY, Measure::Cpu, None),
         ]
     }
 
@@ -145,11 +157,11 @@ impl Judged {
     fn loss(&self, new: &str, base: &str, measure: Measure) -> Option<Interval> {
         let new = NAMES.iter().position(|name| *name == new)?;
         let base = NAMES.iter().position(|name| *name == base)?;
-        let of_turn = |four: &Four| -> Option<f64> {
-            let (new, base) = (four.turns.get(new)?, four.turns.get(base)?);
+        let of_turn = |all: &Turns| -> Option<f64> {
+            let (new, base) = (all.turns.get(new)?, all.turns.get(base)?);
             match measure {
                 Measure::Cpu => Some((new.cpu_us / base.cpu_us - 1.0) * 100.0),
-                _ if four.disturbed => None,
+                _ if all.disturbed => None,
                 Measure::Throughput => Some((1.0 - new.throughput / base.throughput) * 100.0),
                 Measure::P99 => Some((new.p99_us / base.p99_us - 1.0) * 100.0),
             }
@@ -170,9 +182,11 @@ mod tests {
             turn(1000.0, 100.0, 10.0),
             turn(990.0, 101.0, 10.1),
             turn(995.0, 100.0, 10.05),
+            turn(994.0, 101.0, 10.06),
+            turn(950.0, 105.0, 10.5),
             turn(900.0, 120.0, 11.0),
         ];
-        Judged { rounds: vec![vec![Four { turns, disturbed }; 8]; 8] }
+        Judged { rounds: vec![vec![Turns { turns, disturbed }; 8]; 8] }
     }
 
     fn of(judged: &Judged, what: &str) -> Verdict {

@@ -111,7 +111,7 @@ fn targets(text: &mut String, plan: &Plan, judged: &Judged) {
     let (turns, disturbed) = judged.turns();
     line!(
         text,
-        "The service again, apart from the tables: {} rounds of {} turns of {:.1} s each, in which four processes take turns in chance order. \
+        "The service again, apart from the tables: {} rounds of {} turns of {:.1} s each, in which six processes take turns in chance order. \
          Loss is the median over the turns, with its 95 % interval (bootstrap over rounds, then turns). PASS when the whole interval is within \
          the target, FAIL when all of it is beyond, else UNDECIDED, as with fewer than {LEAST_GROUPS} rounds or {LEAST_VALUES} turns. {disturbed} \
          of {turns} turns did not count, because other programs had more than {MOST_OTHERS} processors in them.\n",

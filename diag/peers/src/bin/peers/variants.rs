@@ -49,6 +49,8 @@ pub(crate) struct Variant {
 pub(crate) const NOTHING: &str = "nothing";
 pub(crate) const REGISTRY: &str = "nothing, spans on";
 pub(crate) const HEAP: &str = "diag: heap";
+pub(crate) const CPU: &str = "diag: heap, CPU";
+pub(crate) const RECORDER: &str = "diag: heap, recorder";
 pub(crate) const ALL: &str = "diag: all";
 const GLIBC: &str = "nothing, glibc";
 const UNSTABLE: &str = "nothing, tokio_unstable + tracing";
@@ -67,7 +69,7 @@ const PLAIN: Variant = Variant {
 };
 
 /// Baselines stand before those that are compared with them.
-pub(crate) const VARIANTS: [Variant; 14] = [
+pub(crate) const VARIANTS: [Variant; 16] = [
     PLAIN,
     Variant {
         name: HEAP,
@@ -78,11 +80,29 @@ pub(crate) const VARIANTS: [Variant; 14] = [
         ..PLAIN
     },
     Variant {
+        name: CPU,
+        program: "with_diag",
+        with: "cpu",
+        against: Some(NOTHING),
+        says: "`diag: heap` with CPU samples at 99 Hz all the time",
+        workloads: &[Kind::Service],
+        ..PLAIN
+    },
+    Variant {
+        name: RECORDER,
+        program: "with_diag",
+        with: "recorder",
+        against: Some(NOTHING),
+        says: "`diag: heap` with the flight recorder as a tracing layer",
+        workloads: &[Kind::Service],
+        ..PLAIN
+    },
+    Variant {
         name: ALL,
         program: "with_diag",
         with: "all",
         against: Some(NOTHING),
-        says: "the same, with CPU samples at 99 Hz all the time, the flight recorder as a tracing layer, and tasks tracked (`diag::spawn`)",
+        says: "`diag: heap` with CPU samples at 99 Hz all the time, the flight recorder as a tracing layer, and tasks tracked (`diag::spawn`)",
         ..PLAIN
     },
     Variant {
