@@ -32,8 +32,8 @@
 //!
 //! # Features
 //!
-//! - `heap` (default): [`Allocator`], the heap collector, [`Diag`]. Linux on x86-64 (tested) and aarch64; elsewhere the system's allocator,
-//!   and [`Diag::heap`] says why there is no collector.
+//! - `heap` (default): [`Allocator`], the heap collector, [`Diag`]. Linux on x86-64 (tested) and aarch64, with glibc; elsewhere the system's
+//!   allocator or jemalloc without profiling, and [`Diag::heap`] says why there is no collector.
 //! - `cpu` (default): CPU profiles. Linux on x86-64 (tested) and aarch64; elsewhere by the `pprof` crate.
 //! - `memory` (default): the waterline.
 //! - `tasks` (default): the live async tasks that [`tasks::track`] is given.

@@ -64,16 +64,32 @@ fn check_jemalloc() -> Result<(), HeapError> {
     }
     match jemalloc::opt_prof() {
         Ok(true) => Ok(()),
-        Ok(false) => unavailable(
-            "jemalloc was told at start-up not to profile (opt.prof is false)",
-            "remove prof:false from the environment (_RJEM_MALLOC_CONF, or MALLOC_CONF when jemalloc replaces malloc), \
-             or add prof:true to the malloc_conf symbol of the program",
-        ),
+        Ok(false) => {
+            let (why, next) = why_off(cfg!(target_env = "musl"));
+            unavailable(why, next)
+        }
         Err(_) => unavailable(
             "this jemalloc was built without profiling",
             "enable the feature `profiling` of tikv-jemallocator",
         ),
     }
+}
+
+/// Why jemalloc does not profile, and what to do. On musl our settings are not shipped (see `sys/jemalloc.rs`), and prof:true is nothing to
+/// recommend.
+fn why_off(musl: bool) -> (&'static str, &'static str) {
+    if musl {
+        return (
+            "on musl diag leaves jemalloc's profiling off (opt.prof is false): with it a program may hang before main",
+            "build the service for a -gnu target to get heap profiles, and do not set prof:true for this one; CPU profiles, tasks, \
+             locks and the memory waterline do not need it",
+        );
+    }
+    (
+        "jemalloc was told at start-up not to profile (opt.prof is false)",
+        "remove prof:false from the environment (_RJEM_MALLOC_CONF, or MALLOC_CONF when jemalloc replaces malloc), \
+         or add prof:true to the malloc_conf symbol of the program",
+    )
 }
 
 /// Whether an ordinary allocation shows in jemalloc's count of this thread.
@@ -142,7 +158,14 @@ fn set_period(heap: &Heap, asked: Option<u64>, problems: &mut Vec<Problem>) -> R
 
 #[cfg(test)]
 mod tests {
-    use super::lg_period;
+    use super::{lg_period, why_off};
+
+    #[test]
+    fn nobody_is_told_to_switch_on_what_hangs() {
+        let ((_, musl), (why, elsewhere)) = (why_off(true), why_off(false));
+        assert!(musl.contains("-gnu target") && musl.contains("do not set prof:true"));
+        assert!(why.contains("opt.prof") && elsewhere.contains("add prof:true"));
+    }
 
     #[test]
     fn periods_round_to_the_nearest_power() {

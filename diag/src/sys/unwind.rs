@@ -116,12 +116,30 @@ impl Registers {
 
     #[cfg(target_arch = "aarch64")]
     fn for_framehop(&self) -> arch::Regs {
-        // User addresses have at most 48 bits with a signed-pointer layout; the rest is the signature.
-        arch::Regs::new_with_ptr_auth_mask(PtrAuthMask::new_24_40(), self.lr, self.sp, self.fp)
+        let mask = arch::PtrAuthMask(without_signature(u64::MAX >> 9));
+        arch::Regs::new_with_ptr_auth_mask(mask, self.lr, self.sp, self.fp)
     }
 }
+
+/// A return address without its signature (pointer authentication of Armv8.3): the processor knows which bits these are, for they are those
+/// above the addresses that the kernel gives, 39 to 52 bits.
 #[cfg(target_arch = "aarch64")]
-use arch::PtrAuthMask;
+#[inline(always)]
+fn without_signature(mut address: u64) -> u64 {
+    // SAFETY: changes two registers. XPACLRI in its form as a hint, which processors without signatures pass over.
+    unsafe {
+        std::arch::asm!("mov x30, {address}", "hint #7", "mov {address}, x30",
+            address = inout(reg) address, out("x30") _, options(nostack, nomem, preserves_flags));
+    }
+    address
+}
+
+/// Elsewhere there are none.
+#[cfg(not(target_arch = "aarch64"))]
+#[inline(always)]
+fn without_signature(address: u64) -> u64 {
+    address
+}
 
 /// How a walk ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -527,7 +545,8 @@ impl Position {
         let mut registers = self.registers.for_framehop();
         let mut read_stack = |address| stack.read(address).ok_or(());
         let step = match unwinder.unwind_frame(self.address, &mut registers, cache, &mut read_stack) {
-            Ok(Some(return_address)) => Step::Caller(return_address),
+            // framehop leaves the signature where its rule cannot be cached.
+            Ok(Some(return_address)) => Step::Caller(without_signature(return_address)),
             Ok(None) => Step::Root,
             Err(_) => Step::Lost,
         };
