@@ -7,7 +7,8 @@
 # cli_files cli_live. The last two groups build much more, and are asked for by name.
 #
 # Inputs begin with seeds/TARGET (kept in the repository) and go on from target/fuzz/corpus-TARGET, which stays from run to run;
-# FUZZ_MERGE=1 adds what is new in it, up to 4 KiB a file, to the seeds. Needs a C++ compiler, and no nightly:
+# FUZZ_MERGE=1 adds what is new in it, up to 4 KiB a file, to the seeds. FUZZ_SEED (default 1) is that of the mutations: runs of one seed and
+# corpus try the same, so long runs take another. Needs a C++ compiler, and no nightly:
 # coverage comes from an LLVM pass that stable rustc can run. A crash ends with an error and leaves its input below target/fuzz/;
 # make it a named unit test.
 set -euo pipefail
@@ -48,7 +49,7 @@ for target in "${targets[@]}"; do
     seeds=("$corpus")
     [ -d "seeds/$target" ] && seeds+=("seeds/$target")
     case $target in pprof | heap_v2 | folded) seeds+=(../tests/golden) ;; esac
-    args=(-timeout=25 -rss_limit_mb=2048 -max_len=65536 -seed=1 "-artifact_prefix=$out/crash-$target-" -print_final_stats=1)
+    args=(-timeout=25 -rss_limit_mb=2048 -max_len=65536 "-seed=${FUZZ_SEED:-1}" "-artifact_prefix=$out/crash-$target-" -print_final_stats=1)
     [ -f "dictionaries/$target" ] && args+=("-dict=dictionaries/$target")
     echo "fuzz $target for $seconds s"
     "$program" "${seeds[@]}" -max_total_time="$seconds" "${args[@]}" 2>"$out/$target.log" || { tail -40 "$out/$target.log"; exit 1; }

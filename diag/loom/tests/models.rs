@@ -13,6 +13,16 @@ fn lock_is_taken_over_a_fork() {
 }
 
 #[test]
+fn recalls_of_two_threads_are_exact() {
+    sys::unwind::recalls_of_two_threads_are_exact();
+}
+
+#[test]
+fn recalls_are_forgotten_with_the_rules() {
+    sys::unwind::recalls_are_forgotten_with_the_rules();
+}
+
+#[test]
 fn ring_hands_over_whole_samples() {
     sys::cpu::ring_hands_over_whole_samples();
 }

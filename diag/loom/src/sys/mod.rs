@@ -1,4 +1,4 @@
-//! In place of `diag`'s `sys`: its lock and ring, on what loom can watch.
+//! In place of `diag`'s `sys`: its lock, ring and recalls, on what loom can watch.
 
 pub(crate) mod atomic;
 pub mod cpu;
@@ -7,7 +7,7 @@ pub(crate) mod futex;
 pub(crate) mod lock;
 pub(crate) mod region;
 pub(crate) mod thread;
-pub(crate) mod unwind;
+pub mod unwind;
 
 use loom::sync::Arc;
 use loom::thread::spawn;

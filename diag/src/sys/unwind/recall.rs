@@ -16,19 +16,17 @@
 //! - No lock, no allocation, no system call: for hooks and signal handlers.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use framehop::FrameAddress;
-
-use super::{Position, StackMemory};
+use super::{FrameAddress, Position, StackMemory};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::region::{Region, zeroed_struct};
 use crate::sys::thread::with_state;
 
-const PLACES: usize = 128;
+const PLACES: usize = if cfg!(loom) { 1 } else { 128 };
 /// Frames kept of a walk; those further out are followed.
-const FRAMES: usize = 192;
+const FRAMES: usize = if cfg!(loom) { 3 } else { 192 };
 /// Room before them, for walks that only differ further in.
-const HEADROOM: usize = 64;
+const HEADROOM: usize = if cfg!(loom) { 1 } else { 64 };
 /// In place of an address: the step to this frame had no cached rule.
 pub(super) const OPAQUE: u64 = u64::MAX;
 
