@@ -9,9 +9,10 @@
 # Not covered: the walk of a live stack (it reads words that others own, by design, and begins with registers), the CPU sampler's signals, jemalloc
 # and its hooks, locks of other crates. `diag/tests` runs those as they are; `diag/loom` has the protocols in every order.
 #
-# Miri's are the same tests with smaller loops (`cfg!(miri)`) and strict provenance, in SEEDS (default 1) orders of threads, some two minutes each on a
-# busy machine. The ring, of 4 MiB, is too slow there and left to the others and to `diag/loom`. Miri knows mmap in its plainest form only: regions are reserved without the flags that save memory. Thread builds the standard library anew: one without
-# instrumentation gives false alarms in its reference counts. Address and thread take seconds after their builds.
+# Miri's are the same tests with smaller loops (`cfg!(miri)`) and strict provenance, in SEEDS (default 1) orders of threads, some two minutes
+# each on a busy machine. The ring, of 4 MiB, is too slow there and left to the others and to `diag/loom`. Miri knows mmap in its plainest
+# form only: regions are reserved without the flags that save memory. Thread builds the standard library anew: one without instrumentation
+# gives false alarms in its reference counts. Address and thread take seconds after their builds.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 tools=("$@")

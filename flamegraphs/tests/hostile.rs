@@ -140,7 +140,7 @@ fn values_without_bound_are_drawn() {
     let options = Options { frame_budget: 7, ..Options::default() };
     let svg = render_svg(&b.finish().unwrap(), &options).unwrap();
     assert_eq!(frames(&svg).len(), 7);
-    assert!(svg.contains("12 smaller stacks, 16.0 EiB of 16.0 EiB, are summed up"), "{svg}");
+    assert!(svg.contains("12 smaller stacks, 8.0 EiB of 8.0 EiB, are summed up"), "{svg}");
 }
 
 #[test]
