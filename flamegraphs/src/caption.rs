@@ -162,8 +162,10 @@ impl Caption {
         }
         let hidden: u64 = frames.iter().map(|f| if let Kind::Smaller(n) = f.kind { n } else { 0 }).sum();
         if hidden > 0 {
-            let rest: u64 =
-                frames.iter().filter(|f| matches!(f.kind, Kind::Smaller(_))).map(|f| f.width).sum();
+            let rest = frames
+                .iter()
+                .filter(|f| matches!(f.kind, Kind::Smaller(_)))
+                .fold(0u64, |sum, f| sum.saturating_add(f.width));
             self.notes.push(format!(
                 "The {} heaviest frames are drawn; {} smaller stacks, {} of {}, are summed up in frames that say so.",
                 count(frames.len() as u64),

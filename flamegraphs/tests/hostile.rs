@@ -117,6 +117,32 @@ fn a_name_reaches_the_reader_unchanged() {
     assert_eq!(frame.text, format!("{name} (64 B in 1 object, 100.0 %)"));
 }
 
+/// Sums of values end at the largest number, also what is said of the frames that are left out. Found by fuzzing (`operations`).
+#[test]
+fn values_without_bound_are_drawn() {
+    let mut b = ProfileBuilder::new(vec![ValueType::new("x", "bytes")]);
+    let mut location = |name: &str| {
+        let name = b.str(name);
+        let function =
+            b.function(Function { name, system_name: StrId::EMPTY, file: StrId::EMPTY, start_line: 0 });
+        b.location(None, 0, &[Line { function, line: 1 }])
+    };
+    let parents = ["app::a", "app::b", "app::c"].map(&mut location);
+    let children = ["app::d", "app::e", "app::f", "app::g"].map(&mut location);
+    for parent in parents {
+        for child in children {
+            let stack = b.stack(&[child, parent]);
+            let labels = b.labels(&[]);
+            b.sample(stack, labels, &[i64::MAX]);
+        }
+    }
+    // All, the three, and below each of them what is left out: each of these alone is the largest number.
+    let options = Options { frame_budget: 7, ..Options::default() };
+    let svg = render_svg(&b.finish().unwrap(), &options).unwrap();
+    assert_eq!(frames(&svg).len(), 7);
+    assert!(svg.contains("12 smaller stacks, 8.0 EiB of 8.0 EiB, are summed up"), "{svg}");
+}
+
 #[test]
 fn huge_names_are_bounded() {
     let name = format!("app::{}::leaf", "x".repeat(1 << 20));

@@ -70,13 +70,15 @@ impl<T: Zeroed> Region<T> {
         let len = len.max(1);
         let bytes =
             len.checked_mul(size_of::<T>()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
+        // Miri knows mmap in its plainest form only, and no madvise.
+        let unreserved = if cfg!(miri) { 0 } else { libc::MAP_NORESERVE };
         // SAFETY: an anonymous private mapping at an address of the kernel's choice touches nothing that exists.
         let at = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
                 bytes,
                 libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | unreserved,
                 -1,
                 0,
             )
@@ -84,7 +86,7 @@ impl<T: Zeroed> Region<T> {
         match NonNull::new(at.cast::<T>()) {
             Some(start) if at != libc::MAP_FAILED => {
                 // Huge pages would make a sparse table resident as a whole.
-                #[cfg(target_os = "linux")]
+                #[cfg(all(target_os = "linux", not(miri)))]
                 // SAFETY: the range was mapped just above.
                 unsafe {
                     libc::madvise(at, bytes, libc::MADV_NOHUGEPAGE)
@@ -98,10 +100,17 @@ impl<T: Zeroed> Region<T> {
 
 impl<T> Region<T> {
     /// Gives the pages back to the system; all values are zero afterwards, which only Linux promises. For when nobody writes.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(miri)))]
     pub(crate) fn give_back(&self) {
         // SAFETY: the range is ours; dropping private anonymous pages makes them zero, a valid value, at the next touch.
         unsafe { libc::madvise(self.start.as_ptr().cast(), self.len * size_of::<T>(), libc::MADV_DONTNEED) };
+    }
+
+    /// What the kernel does there.
+    #[cfg(miri)]
+    pub(crate) fn give_back(&self) {
+        // SAFETY: the range is ours, and zero is a valid value.
+        unsafe { self.start.as_ptr().write_bytes(0, self.len) };
     }
 }
 

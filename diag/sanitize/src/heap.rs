@@ -1,0 +1,4 @@
+//! The live table.
+
+#[path = "../../src/heap/live.rs"]
+mod live;
