@@ -9,12 +9,20 @@ use toml::Spanned;
 use super::rule::{Do, Level, Rule, Stall, When};
 use super::{Asked, Relief};
 use crate::config::{parse_bytes, parse_duration};
+use crate::profile::text::printable;
 
 /// What is wrong, and in which line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Fault {
     pub(crate) line: usize,
     pub(crate) what: String,
+}
+
+impl Fault {
+    /// In one line, whatever the file has in its names.
+    fn new(line: usize, what: &str) -> Self {
+        Self { line, what: printable(what) }
+    }
 }
 
 #[derive(Deserialize)]
@@ -91,7 +99,7 @@ pub(crate) fn parse(text: &str) -> (Asked, Vec<Fault>) {
         Err(e) => {
             let line = e.span().map_or(1, |span| line_of(span.start));
             let what = e.message().lines().collect::<Vec<_>>().join("; ");
-            return (Asked::default(), vec![Fault { line, what }]);
+            return (Asked::default(), vec![Fault::new(line, &what)]);
         }
     };
     let mut faults = Vec::new();
@@ -100,15 +108,15 @@ pub(crate) fn parse(text: &str) -> (Asked, Vec<Fault>) {
         let line = line_of(table.span().start);
         match rule(table.into_inner()) {
             Ok(rule) if rules.iter().any(|r| r.name == rule.name) => {
-                faults.push(Fault { line, what: format!("a second rule is named {}", rule.name) });
+                faults.push(Fault::new(line, &format!("a second rule is named {}", rule.name)));
             }
             Ok(rule) => rules.push(rule),
-            Err(what) => faults.push(Fault { line, what }),
+            Err(what) => faults.push(Fault::new(line, &what)),
         }
     }
     let relief = file.relief.and_then(|table| {
         let line = line_of(table.span().start);
-        relief(table.get_ref()).map_err(|what| faults.push(Fault { line, what })).ok()
+        relief(table.get_ref()).map_err(|what| faults.push(Fault::new(line, &what))).ok()
     });
     (Asked { rules: Some(rules), relief }, faults)
 }

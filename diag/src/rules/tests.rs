@@ -276,3 +276,15 @@ fn faults_have_their_line_and_spare_the_other_rules() {
     let (asked, faults) = parse(&format!("{}{good}{good}", rule("{ limit = \"0%\" }", "[]")));
     assert_eq!((asked.rules.unwrap().len(), faults.len(), faults[1].line), (1, 2, 9));
 }
+
+#[test]
+fn faults_are_one_line_whatever_names_the_file_has() {
+    for file in [
+        "[[rule]]\nnIwden = { p = true }\n[\" o =\tdhep\"]\n",
+        "[[rule]]\nname = \"a\\u001bb\"\nwhen = { limit = \"9\\n0 %\" }\ndo = [\"heap\"]\n",
+    ] {
+        let (_, faults) = super::parse(file);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(!faults[0].what.contains(char::is_control), "{faults:?}");
+    }
+}

@@ -219,7 +219,7 @@ fn from_symtab(
         Symtab::Full => ".symtab",
         Symtab::Dynamic => ".dynsym",
     };
-    let cost = if open.image.access() == Access::Read { image::section_size(&open.elf, name) } else { 0 };
+    let cost = if open.image.access() == Access::Read { symtab::size_bytes(&open.elf, which) } else { 0 };
     if cost > options.max_copied_bytes {
         report.note(format!("{name} of {} is not used: {} MiB", open.image.path.display(), cost >> 20));
         return false;

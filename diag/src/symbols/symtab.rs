@@ -4,7 +4,8 @@
 //! visible furthest. A symbol without a size (assembly) names what follows it, up to the next symbol or the end of its
 //! section.
 
-use object::{Object, ObjectSection, ObjectSymbol, SymbolIndex, SymbolKind};
+use object::elf::{Sym32, Sym64};
+use object::{Endianness, Object, ObjectSection, ObjectSymbol, SymbolIndex, SymbolKind};
 
 use super::image::Elf;
 use super::table::{Answers, Known};
@@ -56,6 +57,21 @@ pub(super) fn resolve(elf: &Elf<'_>, which: Symtab, addresses: &[u64], answers: 
     }
     named
 }
+
+/// Size of the table in the file, whatever its section is called.
+pub(super) fn size_bytes(elf: &Elf<'_>, which: Symtab) -> u64 {
+    let (count, size) = match (elf, which) {
+        (object::File::Elf64(elf), Symtab::Full) => (elf.elf_symbol_table().len(), SYMBOL_64),
+        (object::File::Elf64(elf), Symtab::Dynamic) => (elf.elf_dynamic_symbol_table().len(), SYMBOL_64),
+        (object::File::Elf32(elf), Symtab::Full) => (elf.elf_symbol_table().len(), SYMBOL_32),
+        (object::File::Elf32(elf), Symtab::Dynamic) => (elf.elf_dynamic_symbol_table().len(), SYMBOL_32),
+        _ => return 0,
+    };
+    (count * size) as u64
+}
+
+const SYMBOL_64: usize = size_of::<Sym64<Endianness>>();
+const SYMBOL_32: usize = size_of::<Sym32<Endianness>>();
 
 /// Whether a symbol table has any function.
 pub(super) fn has_functions(elf: &Elf<'_>, which: Symtab) -> bool {

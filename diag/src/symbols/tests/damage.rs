@@ -97,3 +97,24 @@ fn cut_files() {
         ask_damaged(dir.path(), &bad, &offsets);
     }
 }
+
+/// A section of another kind has the name of the symbol table, and says it is larger than any budget.
+#[test]
+fn a_name_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = std::fs::read(program(dir.path(), "good", &["-O2"])).unwrap();
+    let offsets = offsets(&good);
+    let found = ask_damaged(dir.path(), &good, &offsets);
+    let header_of = |name: &str| {
+        let elf = object::File::parse(&*good).unwrap();
+        let index = elf.section_by_name(name).unwrap().index().0;
+        let table = u64::from_le_bytes(good[0x28..0x30].try_into().unwrap()) as usize;
+        table + index * 64
+    };
+    let (comment, symtab) = (header_of(".comment"), header_of(".symtab"));
+    let mut damaged = good.clone();
+    damaged.copy_within(symtab..symtab + 4, comment);
+    damaged[comment + 0x20..comment + 0x28].copy_from_slice(&(1u64 << 54).to_le_bytes());
+    assert!(comment < symtab, "found first");
+    assert!(found == ask_damaged(dir.path(), &damaged, &offsets), "the table is still there");
+}
