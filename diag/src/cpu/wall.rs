@@ -28,7 +28,7 @@ const TO_ANSWER: Duration = Duration::from_millis(2);
 struct Known {
     /// Until then its time is charged.
     charged: Instant,
-    /// Its CPU clock after the last answer, and where it was.
+    /// Its CPU clock after the last answer, if it waited then, and where it was.
     asked_at_ns: Option<u64>,
     row: Option<Row>,
     seen: u64,
@@ -158,7 +158,10 @@ impl Looks {
             let state = asked.get(&sample.thread).copied().unwrap_or_default();
             let row = Row { node, thread: sample.thread, context: sample.context, state };
             calls.add(row, charge(known));
-            (known.row, known.asked_at_ns) = (Some(row), clock::thread_cpu_ns(sample.thread));
+            // One that ran has moved on since, and may wait elsewhere by now.
+            let stays = state != State::Running;
+            (known.row, known.asked_at_ns) =
+                (Some(row), stays.then(|| clock::thread_cpu_ns(sample.thread)).flatten());
             answered.insert(sample.thread);
         });
         for (&thread, &state) in asked.iter().filter(|(thread, _)| !answered.contains(thread)) {
