@@ -44,7 +44,7 @@ impl Timer {
         }
         let timer = Self(id);
         let time = |ns: u64| libc::timespec {
-            tv_sec: (ns / 1_000_000_000) as libc::time_t,
+            tv_sec: (ns / 1_000_000_000) as _,
             tv_nsec: (ns % 1_000_000_000) as libc::c_long,
         };
         let every = libc::itimerspec { it_value: time(first_ns.max(1)), it_interval: time(period_ns) };
