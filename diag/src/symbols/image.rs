@@ -152,7 +152,7 @@ pub(super) fn section_cost(elf: &Elf<'_>, name: &str, access: Access) -> u64 {
 /// A section, uncompressed; empty when there is none or it is damaged.
 pub(super) fn section<'d>(elf: &Elf<'d>, name: &str) -> Cow<'d, [u8]> {
     // A section header may claim any size, a compressed section any expansion: both are bounded before by the caller's
-    // budget, which asks section_size.
+    // budget, which asks section_cost.
     elf.section_by_name(name).and_then(|s| s.uncompressed_data().ok()).unwrap_or_default()
 }
 
