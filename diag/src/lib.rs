@@ -112,6 +112,7 @@ mod leak_check;
 mod leaks;
 #[cfg(feature = "memory")]
 pub mod memory;
+mod printable;
 pub mod profile;
 #[cfg(feature = "recorder")]
 pub mod recorder;

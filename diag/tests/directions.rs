@@ -13,10 +13,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The model, its codecs and operations: nothing else of this crate.
     ("profile", &[]),
     // Verdicts are pure too.
-    ("leak", &["profile"]),
+    ("leak", &["profile", "printable"]),
     // The only place with unsafe code.
     ("sys", &[]),
     ("endpoints", &[]),
+    // Text of others in a line of ours.
+    ("printable", &[]),
     // Counts for itself.
     ("work", &[]),
     // What the host says of itself.
@@ -31,18 +33,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Object files as mappings, for the collectors.
     ("code", &["profile", "sys"]),
     // Polls go to the flight recorder by two calls.
-    ("tasks", &["profile", "sys", "context", "recorder"]),
+    ("tasks", &["profile", "sys", "context", "recorder", "printable"]),
     ("recorder", &["profile", "sys", "config"]),
     // Somebody else's collector, bounded.
     ("console", &["config"]),
-    ("memory", &["sys"]),
+    ("memory", &["sys", "printable"]),
     // What a heap profile says about the memory: where both models meet.
     ("evidence", &["memory", "profile"]),
     ("symbols", &["profile", "sys"]),
     ("allocator", &["sys"]),
     ("config", &["sys"]),
     // Rules are pure; `trigger` looks and acts.
-    ("rules", &["config"]),
+    ("rules", &["config", "printable"]),
     ("aftermath", &["sys"]),
     // The face of the crate and what runs beneath it may use all.
     ("face", &["*"]),

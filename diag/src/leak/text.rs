@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{Report, Suspect, SuspectVerdict, Verdict};
+use crate::printable::printable;
 use crate::profile::frames::{FrameClass, ShownFrame, classify_in};
-use crate::profile::text::printable;
 use crate::profile::units;
 
 /// Frames shown of a suspect's stack.

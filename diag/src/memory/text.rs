@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 
 use super::model::{Cgroup, Jemalloc, Machine, Process, Stall, Waterline};
 use super::reading::{Limit, Reading};
+use crate::printable::printable;
 
 const NAME_WIDTH: usize = 24;
 /// Arenas and bins beyond these are summed up in one line.
@@ -245,11 +246,6 @@ fn decay(ms: i64) -> String {
 
 pub(super) fn mib(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / (1u64 << 20) as f64)
-}
-
-/// Names of cgroups are the host's to choose; control characters stay out of the terminal.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// `2026-11-21 03:00:00 UTC`. Civil date from days, after Howard Hinnant, "chrono-compatible low-level date

@@ -1,4 +1,4 @@
-//! Text from files and services: names need not be UTF-8, nor fit for a terminal.
+//! Text from files and services: names need not be UTF-8.
 
 use std::borrow::Cow;
 
@@ -10,9 +10,4 @@ pub(crate) fn repair<'a>(bytes: &'a [u8], repaired: &mut u64) -> Cow<'a, str> {
     let text = String::from_utf8_lossy(bytes);
     *repaired += u64::from(matches!(text, Cow::Owned(_)));
     text
-}
-
-/// The text as part of a line: a name must not control the terminal, nor begin a line that looks like one of ours.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::rule::{Do, Level, Rule, Stall, When};
 use super::{Asked, Relief};
 use crate::config::{parse_bytes, parse_duration};
-use crate::profile::text::printable;
+use crate::printable::printable;
 
 /// What is wrong, and in which line.
 #[derive(Clone, PartialEq, Eq, Debug)]

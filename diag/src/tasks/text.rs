@@ -9,6 +9,7 @@ use super::names;
 use super::record::State;
 use super::snapshot::{SiteReading, Snapshot, TaskReading};
 use super::verdict::Leaked;
+use crate::printable::printable;
 use crate::profile::units;
 
 /// Tasks listed one by one; for reading.
@@ -91,7 +92,7 @@ fn one(out: &mut String, task: &TaskReading, site: &SiteReading, reason: Option<
         Some(wakers) => format!(", {wakers} wakers"),
         None => String::new(),
     };
-    let name = site.name.as_deref().map(|name| format!(" \"{}\"", clean(name))).unwrap_or_default();
+    let name = site.name.as_deref().map(|name| format!(" \"{}\"", printable(name))).unwrap_or_default();
     let _ = writeln!(out, "task {}{name} [{}, {}{wakers}]:", task.id, task.state.word(), ns(task.since_ns));
     if let Some(reason) = reason {
         let _ = writeln!(out, "# {reason}");
@@ -112,8 +113,8 @@ fn place(out: &mut String, site: &SiteReading) {
     let _ = writeln!(
         out,
         "#\t{}\t{}\t({}, {} bytes)",
-        clean(&names::future(site.future)),
-        clean(&site.place()),
+        printable(&names::future(site.future)),
+        printable(&site.place()),
         site.kind.word(),
         site.future_bytes
     );
@@ -134,9 +135,4 @@ fn foot(out: &mut String, snapshot: &Snapshot) {
 
 fn ns(ns: u64) -> String {
     units::nanoseconds(i64::try_from(ns).unwrap_or(i64::MAX))
-}
-
-/// Names are the host's: no line of theirs may look like one of ours.
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::words::{change, label, scope_name, seconds};
 use super::{Basis, Part, Scope, Triage};
-use crate::memory::text::{mib, printable};
+use crate::memory::text::mib;
+use crate::printable::printable;
 
 const NAME_WIDTH: usize = 28;
 const MOST_HOLDERS: usize = 5;
