@@ -64,5 +64,7 @@ pub(crate) mod thread;
 pub(crate) mod ticks;
 #[cfg(all(any(feature = "heap", feature = "cpu"), target_os = "linux"))]
 pub(crate) mod unwind;
+#[cfg(feature = "tasks")]
+pub(crate) mod waker_cell;
 #[cfg(feature = "sync")]
 pub(crate) mod watch;

@@ -22,6 +22,7 @@ mod report;
 #[cfg(feature = "tokio")]
 mod runtimes;
 pub mod sampled;
+mod short;
 mod sites;
 mod slow;
 mod snapshot;

@@ -7,19 +7,22 @@
 //! So the number of references to a record, less those of the registry and the task itself, is the number of wakers that
 //! somebody outside holds: with none, nothing can ever wake the task.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Wake, Waker};
 
+use super::short::Longest;
 use super::sites::Site;
 use super::slow;
 use crate::sys::thread::thread_id;
 use crate::sys::ticks;
+use crate::sys::waker_cell::WakerCell;
 
 /// References to a record that are the registry's, the task's, and that of the task's own waker.
 const OWN_REFERENCES: usize = 3;
-/// The two low bits of [`Record::changed`].
-const STATE: u64 = 3;
+/// The low bits of [`Record::changed`].
+const STATE: u64 = 7;
+const STATE_BITS: u32 = 3;
 
 /// What a task does.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
@@ -41,7 +44,8 @@ pub enum State {
 const NEW: u64 = 0;
 const RUNNING: u64 = 1;
 const IDLE: u64 = 2;
-const DONE: u64 = 3;
+const COMPLETED: u64 = 3;
+const PANICKED: u64 = 4;
 
 /// How a task ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,18 +55,18 @@ pub(super) enum End {
     Panicked,
 }
 
-/// See the module. 112 bytes with the counts of its `Arc`.
+/// See the module. With the counts of its `Arc` it is what allocators have a size for.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(super) site: &'static Site,
     pub(super) id: u64,
     pub(super) born: u64,
-    /// When the state changed, and in the two low bits to what.
+    /// When the state changed, and in the low bits to what.
     changed: AtomicU64,
     /// Ticks inside of polls, the longest poll, and the longest time between two.
     busy: AtomicU64,
-    longest_poll: AtomicU64,
-    longest_gap: AtomicU64,
+    longest_poll: Longest,
+    longest_gap: Longest,
     polls: AtomicU32,
     /// The thread of the last poll, by the kernel's number.
     thread: AtomicU32,
@@ -72,11 +76,13 @@ pub(crate) struct Record {
     pub(super) shard: u8,
     /// Woken since the last poll began.
     woken: AtomicBool,
-    /// How it ended, when that was seen: 1 completed, 2 panicked.
-    outcome: AtomicU8,
     /// The executor's waker. Kept as long as wakers made of this are: as the executor's own would be.
-    inner: OnceLock<Waker>,
+    inner: WakerCell,
 }
+
+/// 96 is a size of jemalloc's; the next is 112.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Record>() + 2 * size_of::<usize>() <= 96);
 
 /// What is read of a record.
 #[derive(Clone, Copy, Debug)]
@@ -99,25 +105,24 @@ impl Record {
             site,
             id,
             born: now,
-            changed: AtomicU64::new(now << 2 | NEW),
+            changed: AtomicU64::new(now << STATE_BITS | NEW),
             busy: AtomicU64::new(0),
-            longest_poll: AtomicU64::new(0),
-            longest_gap: AtomicU64::new(0),
+            longest_poll: Longest::default(),
+            longest_gap: Longest::default(),
             polls: AtomicU32::new(0),
             thread: AtomicU32::new(0),
             slot: AtomicU32::new(0),
             runtime,
             shard,
             woken: AtomicBool::new(false),
-            outcome: AtomicU8::new(0),
-            inner: OnceLock::new(),
+            inner: WakerCell::new(),
         }
     }
 
     /// Whether the executor's waker is this one, and so that of all polls: then the task may be given its own.
     #[inline]
     pub(super) fn stands_for(&self, waker: &Waker) -> bool {
-        self.inner.get_or_init(|| waker.clone()).will_wake(waker)
+        self.inner.holds(waker)
     }
 
     /// A poll begins. Ends with what it gives.
@@ -126,13 +131,13 @@ impl Record {
         let began = ticks::now();
         let polls = self.polls.load(Ordering::Relaxed);
         if polls > 0 {
-            let gap = began.saturating_sub(self.changed.load(Ordering::Relaxed) >> 2);
-            raise(&self.longest_gap, gap);
+            let gap = began.saturating_sub(self.changed.load(Ordering::Relaxed) >> STATE_BITS);
+            self.longest_gap.raise(gap);
         }
         self.thread.store(thread_id(), Ordering::Relaxed);
         // Before the poll: a wake that comes during it counts.
         self.woken.store(false, Ordering::Relaxed);
-        self.changed.store(began << 2 | RUNNING, Ordering::Release);
+        self.changed.store(began << STATE_BITS | RUNNING, Ordering::Release);
         #[cfg(feature = "recorder")]
         let outer = crate::recorder::poll_begin(self.id as u32, self.site.number, began);
         Polling {
@@ -153,7 +158,7 @@ impl Record {
     /// The end of what [`hook_begins`](Self::hook_begins) began.
     #[cfg(all(feature = "tokio", tokio_unstable))]
     pub(super) fn hook_ends(&self) {
-        let began = self.changed.load(Ordering::Relaxed) >> 2;
+        let began = self.changed.load(Ordering::Relaxed) >> STATE_BITS;
         drop(Polling {
             record: self,
             began,
@@ -169,7 +174,8 @@ impl Record {
         if self.changed.load(Ordering::Relaxed) & STATE == RUNNING {
             self.hook_ends();
         }
-        self.outcome.store(1, Ordering::Relaxed);
+        let ended = self.changed.load(Ordering::Relaxed) & !STATE;
+        self.changed.store(ended | COMPLETED, Ordering::Release);
     }
 
     pub(super) fn counters(self: &Arc<Self>) -> Counters {
@@ -181,16 +187,16 @@ impl Record {
             IDLE => State::Idle,
             _ => State::Done,
         };
-        let wakers = self.inner.get().map(|_| {
+        let wakers = self.inner.is_set().then(|| {
             let others = Arc::strong_count(self).saturating_sub(OWN_REFERENCES);
             u32::try_from(others).unwrap_or(u32::MAX)
         });
         Counters {
             state,
-            changed: changed >> 2,
+            changed: changed >> STATE_BITS,
             busy: self.busy.load(Ordering::Relaxed),
-            longest_poll: self.longest_poll.load(Ordering::Relaxed),
-            longest_gap: self.longest_gap.load(Ordering::Relaxed),
+            longest_poll: self.longest_poll.ticks(),
+            longest_gap: self.longest_gap.ticks(),
             polls: self.polls.load(Ordering::Relaxed),
             thread: self.thread.load(Ordering::Relaxed),
             wakers,
@@ -199,19 +205,11 @@ impl Record {
 
     /// As its task is dropped.
     pub(super) fn end(&self) -> End {
-        match self.outcome.load(Ordering::Relaxed) {
-            1 => End::Completed,
-            2 => End::Panicked,
+        match self.changed.load(Ordering::Relaxed) & STATE {
+            COMPLETED => End::Completed,
+            PANICKED => End::Panicked,
             _ => End::Cancelled,
         }
-    }
-}
-
-/// Only its one writer may call this.
-#[inline]
-fn raise(most: &AtomicU64, value: u64) {
-    if value > most.load(Ordering::Relaxed) {
-        most.store(value, Ordering::Relaxed);
     }
 }
 
@@ -240,17 +238,17 @@ impl Drop for Polling<'_> {
         let ended = ticks::now();
         let took = ended.saturating_sub(self.began);
         record.busy.store(record.busy.load(Ordering::Relaxed).saturating_add(took), Ordering::Relaxed);
-        raise(&record.longest_poll, took);
+        record.longest_poll.raise(took);
         #[cfg(feature = "recorder")]
         crate::recorder::poll_end(record.id as u32, self.outer, ended);
         slow::note(took, record.site);
         record.polls.store(record.polls.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
-        let panicked = !self.done && std::thread::panicking();
-        if self.done || panicked {
-            record.outcome.store(if panicked { 2 } else { 1 }, Ordering::Relaxed);
-        }
-        let state = if self.done || panicked { DONE } else { IDLE };
-        record.changed.store(ended << 2 | state, Ordering::Release);
+        let state = match self.done {
+            true => COMPLETED,
+            false if std::thread::panicking() => PANICKED,
+            false => IDLE,
+        };
+        record.changed.store(ended << STATE_BITS | state, Ordering::Release);
     }
 }
 
@@ -261,8 +259,6 @@ impl Wake for Record {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.woken.store(true, Ordering::Relaxed);
-        if let Some(inner) = self.inner.get() {
-            inner.wake_by_ref();
-        }
+        self.inner.wake();
     }
 }
