@@ -29,8 +29,13 @@ zeroed_struct! {
 }
 
 zeroed_struct! {
+    /// A cache line, which is all that a sample of a known site touches here besides the index.
     #[derive(Debug)]
+    #[repr(align(64))]
     struct SiteRow {
+        /// By these two together a stack and variant are known.
+        hash: AtomicU64,
+        check: AtomicU64,
         /// Position of the stack.
         stack: AtomicU32,
         variant: AtomicU64,
@@ -140,7 +145,7 @@ impl Sites {
 
     /// Tables for about `memory_bytes` in all.
     pub(crate) fn new(memory_bytes: usize) -> io::Result<Self> {
-        // A stack of 40 frames takes 160 bytes, its row and index 40, one and a half sites 84.
+        // A stack of 40 frames takes 160 bytes, its row and index 40, one and a half sites 108.
         let stacks = (memory_bytes / 320).max(LEAST_STACKS);
         let sites = Self {
             frames: Index::new((stacks * 2).min(1 << 20))?,
@@ -155,14 +160,8 @@ impl Sites {
 
     /// The site of a stack and variant. `None` when a table is full. Runs inside allocations.
     pub(crate) fn site(&self, frames: &[u64], variant: u64) -> Option<u32> {
-        let key = StackKey::of(frames);
-        let stack = self.find_stack(key);
-        if let Some(stack) = stack
-            && let Some(site) = self.find_site(stack, variant)
-        {
-            return Some(site);
-        }
-        self.add_site(key, frames, variant)
+        let key = Key::of(frames);
+        self.find_site(key.with(variant)).or_else(|| self.add_site(key, frames, variant))
     }
 
     /// Adds what a sample stands for to a site's totals. Runs inside allocations.
@@ -242,38 +241,41 @@ impl Sites {
         self.stack_frames.get(start..start + len).unwrap_or_default()
     }
 
-    fn find_stack(&self, key: StackKey) -> Option<u32> {
+    fn find_stack(&self, key: Key) -> Option<u32> {
         self.stacks.find(key.hash, |row| {
             row.hash.load(Ordering::Relaxed) == key.hash && row.check.load(Ordering::Relaxed) == key.check
         })
     }
 
-    fn find_site(&self, stack: u32, variant: u64) -> Option<u32> {
-        self.sites.find(hash_site(stack, variant), |row| {
-            row.stack.load(Ordering::Relaxed) == stack && row.variant.load(Ordering::Relaxed) == variant
+    fn find_site(&self, key: Key) -> Option<u32> {
+        self.sites.find(key.hash, |row| {
+            row.hash.load(Ordering::Relaxed) == key.hash && row.check.load(Ordering::Relaxed) == key.check
         })
     }
 
     #[cold]
-    fn add_site(&self, key: StackKey, frames: &[u64], variant: u64) -> Option<u32> {
+    fn add_site(&self, stack_key: Key, frames: &[u64], variant: u64) -> Option<u32> {
         let mut used = self.used.lock();
-        let stack = match self.find_stack(key) {
-            Some(stack) => stack,
-            None => self.add_stack(&mut used, key, frames)?,
-        };
-        if let Some(site) = self.find_site(stack, variant) {
+        let key = stack_key.with(variant);
+        if let Some(site) = self.find_site(key) {
             return Some(site);
         }
         let row = self.sites.rows.get(used.sites)?;
+        let stack = match self.find_stack(stack_key) {
+            Some(stack) => stack,
+            None => self.add_stack(&mut used, stack_key, frames)?,
+        };
+        row.hash.store(key.hash, Ordering::Relaxed);
+        row.check.store(key.check, Ordering::Relaxed);
         row.stack.store(stack, Ordering::Relaxed);
         row.variant.store(variant, Ordering::Relaxed);
         let position = used.sites as u32;
         used.sites += 1;
-        self.sites.publish(hash_site(stack, variant), position);
+        self.sites.publish(key.hash, position);
         Some(position)
     }
 
-    fn add_stack(&self, used: &mut Used, key: StackKey, frames: &[u64]) -> Option<u32> {
+    fn add_stack(&self, used: &mut Used, key: Key, frames: &[u64]) -> Option<u32> {
         let row = self.stacks.rows.get(used.stacks)?;
         let start = used.stack_frames;
         let room = self.stack_frames.get(start..start + frames.len())?;
@@ -326,18 +328,19 @@ fn mix_by(value: u64, by: u128) -> u64 {
     (product as u64) ^ ((product >> 64) as u64)
 }
 
-/// 128 bits by which a stack is known. Two halves that share nothing, so that among a million stacks two have the same key with a
-/// probability of 10^-26; comparing the frames would be some 40 loads from all over the tables, in each sample.
+/// 128 bits by which a stack is known, and with its variant a site. Two halves that share nothing, so that among a million stacks two have
+/// the same key with a probability of 10^-26; comparing the frames would be some 40 loads from all over the tables, in each sample.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct StackKey {
+struct Key {
     hash: u64,
     check: u64,
 }
 
-impl StackKey {
-    /// Each half goes through two lanes, so that four multiplications are under way at a time.
+impl Key {
+    /// Each half goes through two lanes, so that four multiplications are under way at a time. Sums of products, which would be under way all
+    /// at once, want a number of its own for each position out of a table: with numbers that are computed, stacks of a recursion that takes
+    /// the same ways in another order have the same key.
     fn of(frames: &[u64]) -> Self {
-        const OTHER: u128 = 0xe703_7ed1_a0b4_28db;
         let len = frames.len() as u64;
         let (mut hash, mut hash_of_odd) = (mix(len), mix(!len));
         let (mut check, mut check_of_odd) = (mix_by(len, OTHER), mix_by(!len, OTHER));
@@ -354,11 +357,15 @@ impl StackKey {
             check: mix_by(check ^ check_of_odd.rotate_left(32), OTHER),
         }
     }
+
+    /// Of a site.
+    fn with(self, variant: u64) -> Self {
+        Self { hash: mix(self.hash ^ mix(variant)), check: mix_by(self.check ^ mix(!variant), OTHER) }
+    }
 }
 
-fn hash_site(stack: u32, variant: u64) -> u64 {
-    mix(u64::from(stack) << 40 ^ variant)
-}
+/// The second half's multiplier.
+const OTHER: u128 = 0xe703_7ed1_a0b4_28db;
 
 #[cfg(test)]
 mod tests {
@@ -377,6 +384,65 @@ mod tests {
             sites.stack(sites.get(c).unwrap().stack).map(|f| sites.frame_address(f)).collect();
         assert_eq!(frames, [1, 2]);
         assert_eq!(sites.frame_count(), 3);
+    }
+
+    /// Stacks as programs have them: addresses near each other, at shifted and swapped positions, of all lengths.
+    #[test]
+    fn keys_of_like_stacks_differ_in_all_their_bits() {
+        use std::collections::HashSet;
+        let base: Vec<u64> = (0..40u64).map(|i| 0x5555_5555_0000 + i * 0x1230).collect();
+        let mut stacks: Vec<Vec<u64>> = vec![];
+        for i in 0..base.len() {
+            stacks.push(base[..i].to_vec());
+            stacks.push(base[i..].to_vec());
+            for j in 0..i {
+                let mut swapped = base.clone();
+                swapped.swap(i, j);
+                stacks.push(swapped);
+                for by in [1, 5, 0x1230] {
+                    let mut moved = base.clone();
+                    (moved[i], moved[j]) = (moved[i] + by, moved[j] - by);
+                    stacks.push(moved);
+                }
+            }
+            // A recursion that goes through another line at some depths.
+            for ways in [i, i * 37 % 97, i * i] {
+                let way = |(depth, frame): (usize, &u64)| frame + 8 * (ways >> (depth % 12) & 1) as u64;
+                stacks.push(base[..2].repeat(20).iter().enumerate().map(way).collect());
+            }
+            // Two steps of a recursion, one of them through another line of each function.
+            for j in (0..i.saturating_sub(1)).step_by(2) {
+                let mut recursion = base[..2].repeat(20);
+                recursion[j] += 8;
+                recursion[j + 1] += 8;
+                stacks.push(recursion.clone());
+                recursion[i & !1] += 24;
+                recursion[i | 1] += 24;
+                stacks.push(recursion);
+            }
+            for by in 1..200 {
+                let mut near = base.clone();
+                near[i] += by;
+                stacks.push(near);
+            }
+            stacks.push(vec![0; i]);
+            stacks.push(vec![7; i]);
+        }
+        let stacks: HashSet<Vec<u64>> = stacks.into_iter().collect();
+        let keys: Vec<Key> = stacks.iter().map(|frames| Key::of(frames)).collect();
+        let of_sites = keys.iter().map(|key| key.with(64)).chain(keys.iter().map(|key| key.with(80)));
+        let all: Vec<Key> = keys.iter().copied().chain(of_sites).collect();
+        for half in [|key: &Key| key.hash, |key: &Key| key.check] {
+            assert_eq!(all.iter().map(half).collect::<HashSet<u64>>().len(), all.len());
+            for bit in 0..64 {
+                let ones = all.iter().filter(|key| half(key) >> bit & 1 == 1).count() as f64;
+                let (mean, deviation) = (all.len() as f64 / 2.0, (all.len() as f64).sqrt() / 2.0);
+                assert!((ones - mean).abs() < 5.0 * deviation, "bit {bit}: {ones} of {}", all.len());
+            }
+        }
+        let places: HashSet<u64> = keys.iter().map(|key| key.hash & 0xffff).collect();
+        let expected = 65_536.0 * (1.0 - (-(keys.len() as f64) / 65_536.0).exp());
+        assert!(places.len() as f64 > 0.97 * expected, "{} places, not {expected}", places.len());
     }
 
     #[test]
