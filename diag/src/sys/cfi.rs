@@ -10,7 +10,8 @@
 //!
 //! Source: DWARF 5, 6.4; System V ABI for x86-64, table 3.36 (register numbers).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use gimli::{
     BaseAddresses, CfaRule, EhFrame, EhFrameHdr, EndianSlice, LittleEndian, Register, RegisterRule,
@@ -43,16 +44,39 @@ const KIND_ROOT: u64 = 1;
 const KIND_CALLER: u64 = 2;
 const MAX_OFFSET: i64 = ((1 << 12) - 1) * 8;
 
-/// Rules by address. 128 KiB.
+/// Rules by address, or by [`block`]. 128 KiB, resident as far as it is used.
 pub(crate) struct RuleCache {
     slots: Region<AtomicU64>,
+    /// From the first rule on.
+    is_used: AtomicBool,
+}
+
+/// Code comes in blocks of so many bytes, as a power of two.
+const BLOCK_BITS: u32 = 6;
+/// Blocks learnt at a time, to each side.
+const MOST_BLOCKS: u64 = 32;
+
+/// The block that an address is in.
+#[inline]
+pub(crate) fn block(address: u64) -> u64 {
+    address >> BLOCK_BITS
+}
+
+/// The blocks near an address that lie inside a range as a whole.
+pub(crate) fn blocks_around(address: u64, range: &Range<u64>) -> Range<u64> {
+    let first = block(range.start.saturating_add((1 << BLOCK_BITS) - 1));
+    let (at, end) = (block(address), block(range.end));
+    first.max(at.saturating_sub(MOST_BLOCKS))..end.min(at + MOST_BLOCKS)
 }
 
 impl RuleCache {
-    pub(crate) const BYTES: u64 = 8 << SLOT_BITS;
-
     pub(crate) fn new() -> std::io::Result<Self> {
-        Ok(Self { slots: Region::reserve(1 << SLOT_BITS)? })
+        Ok(Self { slots: Region::reserve(1 << SLOT_BITS)?, is_used: AtomicBool::new(false) })
+    }
+
+    /// Bytes that may be resident.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        if self.is_used.load(Ordering::Relaxed) { 8 << SLOT_BITS } else { 0 }
     }
 
     #[inline]
@@ -64,6 +88,7 @@ impl RuleCache {
 
     pub(crate) fn put(&self, address: u64, rule: Rule) {
         let (slot, tag) = place(address);
+        self.is_used.store(true, Ordering::Relaxed);
         if address >> ADDRESS_BITS == 0
             && let Some(place) = self.slots.get(slot)
         {
@@ -72,6 +97,10 @@ impl RuleCache {
     }
 
     pub(crate) fn clear(&self) {
+        // Pages that nobody has used stay so.
+        if !self.is_used.load(Ordering::Relaxed) {
+            return;
+        }
         self.slots.iter().for_each(|slot| slot.store(0, Ordering::Relaxed));
     }
 }
@@ -119,8 +148,12 @@ impl<R: gimli::ReaderOffset> gimli::UnwindContextStorage<R> for Fixed {
 /// Scratch space for [`compile`].
 pub(crate) type Scratch = UnwindContext<usize, Fixed>;
 
-/// The rule for a look-up address, if it has the common shape.
-pub(crate) fn compile(tables: &UnwindTables, address: u64, scratch: &mut Scratch) -> Option<Rule> {
+/// The rule for a look-up address, if it has the common shape, and the addresses that it holds for.
+pub(crate) fn compile(
+    tables: &UnwindTables,
+    address: u64,
+    scratch: &mut Scratch,
+) -> Option<(Rule, Range<u64>)> {
     let bases = BaseAddresses::default().set_eh_frame_hdr(tables.header_at).set_eh_frame(tables.frames_at);
     let header = EhFrameHdr::new(&tables.header, LittleEndian).parse(&bases, 8).ok()?;
     let frames: EhFrame<EndianSlice<'_, LittleEndian>> = EhFrame::new(&tables.frames, LittleEndian);
@@ -129,8 +162,9 @@ pub(crate) fn compile(tables: &UnwindTables, address: u64, scratch: &mut Scratch
         return None;
     }
     let row = fde.unwind_info_for_address(&frames, &bases, scratch, address).ok()?;
+    let range = row.start_address()..row.end_address();
     match row.register(X86_64::RA) {
-        Some(RegisterRule::Undefined) => return Some(Rule::Root),
+        Some(RegisterRule::Undefined) => return Some((Rule::Root, range)),
         Some(RegisterRule::Offset(-8)) => {}
         _ => return None,
     }
@@ -147,11 +181,8 @@ pub(crate) fn compile(tables: &UnwindTables, address: u64, scratch: &mut Scratch
         _ => return None,
     };
     let fits = |offset: i64| (0..=MAX_OFFSET).contains(&offset) && offset % 8 == 0;
-    (fits(offset) && offset > 0 && fits(rbp_below_cfa)).then_some(Rule::Caller {
-        cfa_from_rbp,
-        cfa_offset: offset as u16,
-        rbp_below_cfa: rbp_below_cfa as u16,
-    })
+    let rule = Rule::Caller { cfa_from_rbp, cfa_offset: offset as u16, rbp_below_cfa: rbp_below_cfa as u16 };
+    (fits(offset) && offset > 0 && fits(rbp_below_cfa)).then_some((rule, range))
 }
 
 #[cfg(test)]
@@ -170,6 +201,16 @@ mod tests {
             assert_eq!(unpack(pack(rule)), Some(rule));
         }
         assert_eq!(unpack(0), None);
+    }
+
+    #[test]
+    fn only_whole_blocks_near_by_are_learnt() {
+        let of = |address, range: Range<u64>| blocks_around(address, &range);
+        assert_eq!(of(0x1050, 0x1010..0x10d0), 0x41..0x43, "0x1040 to 0x10c0");
+        assert_eq!(of(0x1050, 0x1040..0x10c0), 0x41..0x43);
+        assert!(of(0x1050, 0x1048..0x107f).is_empty());
+        assert_eq!(of(0x10_0000, 0..u64::MAX), 0x4000 - 32..0x4000 + 32);
+        assert!(of(u64::MAX, u64::MAX - 5..u64::MAX).is_empty());
     }
 
     #[test]

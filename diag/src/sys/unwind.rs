@@ -159,6 +159,10 @@ pub(crate) struct Walker {
     next_scratch: AtomicU32,
     #[cfg(target_arch = "x86_64")]
     rules: RuleCache,
+    /// By block of code, for instructions that a signal interrupts: of these there are many more than return addresses, and a handler
+    /// that meets one for the first time would copy the stack.
+    #[cfg(target_arch = "x86_64")]
+    blocks: RuleCache,
     recalls: Recalls,
     table_bytes: AtomicU64,
 }
@@ -285,6 +289,8 @@ impl Walker {
             next_scratch: AtomicU32::new(0),
             #[cfg(target_arch = "x86_64")]
             rules: RuleCache::new()?,
+            #[cfg(target_arch = "x86_64")]
+            blocks: RuleCache::new()?,
             recalls: Recalls::new()?,
             table_bytes: AtomicU64::new(0),
         })
@@ -308,7 +314,7 @@ impl Walker {
         }
         // Whoever adds a rule holds a scratch space, so from here on rules come from the new tables only.
         #[cfg(target_arch = "x86_64")]
-        self.rules.clear();
+        [&self.rules, &self.blocks].into_iter().for_each(RuleCache::clear);
         self.recalls.forget();
         // SAFETY: `old` came from Box::into_raw and nobody can load it any more. It is loaded only while a scratch space's
         // lock is held; each lock was free once after the swap, so nobody who saw `old` is still at work.
@@ -327,7 +333,7 @@ impl Walker {
         // framehop's cache is dominated by gimli's preallocated rows (4 x 192 rules) and 509 cached rules.
         const FRAMEHOP_CACHE_BYTES: u64 = 32 << 10;
         #[cfg(target_arch = "x86_64")]
-        let own = RuleCache::BYTES;
+        let own = self.rules.memory_bytes() + self.blocks.memory_bytes();
         #[cfg(not(target_arch = "x86_64"))]
         let own = 0;
         let scratch = FRAMEHOP_CACHE_BYTES + size_of::<Lock<Scratch>>() as u64;
@@ -357,6 +363,10 @@ impl Walker {
         out: &mut [u64],
         count: usize,
     ) -> (usize, WalkEnd) {
+        #[cfg(target_arch = "x86_64")]
+        if !stuck.is_return {
+            self.learn_around(stuck.registers.pc);
+        }
         let (mut at, mut recall) = (stuck.position(), Recall::without());
         ended(go_on(&mut at, stack, out, count, &mut recall, |at| self.step(at, stack)))
     }
@@ -374,9 +384,14 @@ impl Walker {
         let Some(first) = out.first_mut() else { return (0, CachedEnd::Ended(WalkEnd::BufferFull)) };
         *first = at.address.address_for_lookup();
         let mut recall = self.recalls.begin();
-        let known = |at: &mut Position| match self.rules.get(at.address.address_for_lookup()) {
-            Some(rule) => at.follow(rule, &stack),
-            None => Step::Unknown,
+        let known = |at: &mut Position| {
+            let address = at.address.address_for_lookup();
+            let is_interrupted = matches!(at.address, FrameAddress::InstructionPointer(_));
+            let of_block = || self.blocks.get(cfi::block(address)).filter(|_| is_interrupted);
+            match self.rules.get(address).or_else(of_block) {
+                Some(rule) => at.follow(rule, &stack),
+                None => Step::Unknown,
+            }
         };
         let (count, end) = go_on(&mut at, &stack, out, 1, &mut recall, known);
         recall.leave();
@@ -419,13 +434,26 @@ impl Walker {
         #[cfg(target_arch = "x86_64")]
         {
             let address = at.address.address_for_lookup();
-            let rule = tables.around(address).and_then(|own| cfi::compile(own, address, &mut scratch.cfi));
-            if let Some(rule) = rule {
+            let found = tables.around(address).and_then(|own| cfi::compile(own, address, &mut scratch.cfi));
+            if let Some((rule, _)) = found {
                 self.rules.put(address, rule);
                 return at.follow(rule, stack);
             }
         }
         at.ask_framehop(&tables.framehop, &mut scratch.framehop, stack)
+    }
+
+    /// Keeps the rule of an interrupted instruction, for its neighbours too. Takes locks; not for handlers.
+    #[cfg(target_arch = "x86_64")]
+    fn learn_around(&self, address: u64) {
+        let mut scratch = self.free_scratch();
+        // SAFETY: as in `step_slowly`.
+        let tables = unsafe { &*self.tables.load(Ordering::Acquire) };
+        let found = tables.around(address).and_then(|own| cfi::compile(own, address, &mut scratch.cfi));
+        if let Some((rule, range)) = found {
+            self.rules.put(address, rule);
+            cfi::blocks_around(address, &range).for_each(|block| self.blocks.put(block, rule));
+        }
     }
 
     fn free_scratch(&self) -> Guard<'_, Scratch> {

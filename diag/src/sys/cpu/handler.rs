@@ -2,7 +2,7 @@
 //!
 //! Every call made from here, with its status in signal-safety(7) or why it is allowed:
 //! - thread-local state: constant-initialised, no destructor ([`crate::sys::thread`]); only fields of the handler's own;
-//! - gettid, clock_gettime (CPU clock of the thread), ioctl and process_vm_readv: nothing but system calls, no lock of libc's;
+//! - gettid, getrusage or clock_gettime (CPU time of the thread), ioctl and process_vm_readv: nothing but system calls, no lock of libc's;
 //! - on a thread's first sample, and before a stack is copied without process_vm_readv, its bounds: open, ioctl or read, close (all
 //!   async-signal-safe);
 //! - on a thread's first sample, the second, the fourth and so on, prctl(PR_GET_NAME): raw system call;
@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     session: AtomicU32,
     sessions: AtomicU32,
     period_ns: AtomicU64,
+    /// Whether the CPU time of a thread as of the last tick is too coarse for the period.
+    is_fast: AtomicBool,
     in_flight: AtomicU32,
     /// Whether stacks are copied through the kernel.
     copy_by_kernel: AtomicBool,
@@ -95,6 +97,7 @@ impl Shared {
             session: AtomicU32::new(0),
             sessions: AtomicU32::new(0),
             period_ns: AtomicU64::new(0),
+            is_fast: AtomicBool::new(false),
             in_flight: AtomicU32::new(0),
             copy_by_kernel: AtomicBool::new(true),
             armed: Region::reserve(THREADS / 64)?,
@@ -116,6 +119,8 @@ impl Shared {
         ];
         counters.into_iter().for_each(|c| c.store(0, Ordering::Relaxed));
         self.period_ns.store(period_ns, Ordering::Relaxed);
+        // A difference of two such times is wrong by less than a tick, and is rounded to periods.
+        self.is_fast.store(period_ns < 2 * clock::tick_ns(), Ordering::Relaxed);
         let number = self.sessions.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1);
         self.session.store(number, Ordering::SeqCst);
     }
@@ -299,14 +304,15 @@ impl Shared {
     }
 
     fn sample_in_handler(&self, signal: &Signal, session: u32, registers: Registers, state: &ThreadState) {
-        let (thread, cpu_ns) = (thread::thread_id(), clock::own_cpu_ns());
+        let thread = thread::thread_id();
+        if matches!(signal, Signal::Timer(Origin::Process, _)) && self.is_armed(thread) {
+            return;
+        }
+        let cpu_ns = match self.is_fast.load(Ordering::Relaxed) {
+            true => clock::own_cpu_ns(),
+            false => clock::own_cpu_ns_at_last_tick(),
+        };
         let periods = match signal {
-            Signal::Timer(Origin::Process, overrun) => {
-                if self.is_armed(thread) {
-                    return;
-                }
-                overrun.saturating_add(1)
-            }
             Signal::Timer(_, overrun) => overrun.saturating_add(1),
             Signal::Perf(fd) => self.periods_of_event_in_handler(*fd, session, cpu_ns, state),
             Signal::Foreign => return,

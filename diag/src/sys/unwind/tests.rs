@@ -66,8 +66,9 @@ fn framehop_walk(depth: u32, walker: &Walker) -> Vec<u64> {
             // Each single step agrees with the compiled rule, where there is one.
             let lookup = at.address.address_for_lookup();
             let mut scratch = cfi::Scratch::new_in();
-            let rule = tables.around(lookup).and_then(|own| cfi::compile(own, lookup, &mut scratch));
-            if let (Some(rule), Step::Caller(expected)) = (rule, &step) {
+            let found = tables.around(lookup).and_then(|own| cfi::compile(own, lookup, &mut scratch));
+            if let (Some((rule, range)), Step::Caller(expected)) = (found, &step) {
+                assert!(range.contains(&lookup), "{lookup:#x} in {range:x?}");
                 let mut ours = Position { address: at.address, registers: before, fp_at: OPAQUE };
                 let Step::Caller(found) = ours.follow(rule, &stack) else { panic!("lost at {lookup:#x}") };
                 assert_eq!((found, ours.registers.sp), (*expected, at.registers.sp), "at {lookup:#x}");
@@ -82,6 +83,37 @@ fn framehop_walk(depth: u32, walker: &Walker) -> Vec<u64> {
             _ => return frames,
         }
     }
+}
+
+/// An interrupted instruction is known by its neighbours: each rule learnt for a block is that of every address in it.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_rule_of_a_block_is_that_of_all_its_addresses() {
+    let walker = Walker::new().unwrap();
+    walker.refresh(&[]);
+    let mut frames = [0; 128];
+    let (n, _) = descend(3, &walker, &mut frames);
+    // SAFETY: nobody refreshes this walker.
+    let tables = unsafe { &*walker.tables.load(Ordering::Acquire) };
+    let (mut scratch, mut blocks) = (cfi::Scratch::new_in(), 0);
+    for &frame in &frames[..n] {
+        // Into the functions before and behind, too.
+        for at in [frame, frame - 700, frame + 700] {
+            walker.learn_around(at);
+            for address in at - 3000..at + 3000 {
+                let Some(rule) = walker.blocks.get(cfi::block(address)) else { continue };
+                let own = tables.around(address).unwrap();
+                assert_eq!(cfi::compile(own, address, &mut scratch).unwrap().0, rule, "{address:#x}");
+                blocks += 1;
+            }
+        }
+    }
+    assert!(blocks > 2_000, "{blocks} addresses were known");
+    let known =
+        || frames[..n].iter().filter(|frame| walker.blocks.get(cfi::block(**frame)).is_some()).count();
+    assert!(known() > 0);
+    walker.refresh(&[]);
+    assert_eq!(known(), 0, "what was learnt of old modules is forgotten");
 }
 
 #[test]
