@@ -388,6 +388,7 @@ mod tests {
 
     /// Stacks as programs have them: addresses near each other, at shifted and swapped positions, of all lengths.
     #[test]
+    #[cfg_attr(miri, ignore = "nothing but arithmetic, and much of it")]
     fn keys_of_like_stacks_differ_in_all_their_bits() {
         use std::collections::HashSet;
         let base: Vec<u64> = (0..40u64).map(|i| 0x5555_5555_0000 + i * 0x1230).collect();

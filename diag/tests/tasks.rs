@@ -254,7 +254,7 @@ fn a_million_tasks_leave_nothing_and_a_hundred_thousand_take_what_is_stated() {
     });
     let grown = tasks::memory_bytes().saturating_sub(before);
     let a_task = grown as f64 / 100_000.0;
-    assert!((112.0..160.0).contains(&a_task), "{a_task} bytes a live task");
+    assert!((96.0..128.0).contains(&a_task), "{a_task} bytes a live task");
     drop(tasks);
     drop(runtime);
     let after = tasks::memory_bytes();

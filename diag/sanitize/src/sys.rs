@@ -20,6 +20,8 @@ pub(crate) mod signal;
 pub(crate) mod stack_bounds;
 #[path = "../../src/sys/thread.rs"]
 pub(crate) mod thread;
+#[path = "../../src/sys/waker_cell.rs"]
+pub(crate) mod waker_cell;
 
 /// What of the unwinder the ring names.
 pub(crate) mod unwind {
