@@ -4,8 +4,8 @@
 #
 #   run.sh [TOOL...]      miri, address (with leaks) and thread; all without an argument
 #
-# Covered: the lock, regions of mapped memory, the live table, sites, the handler's ring, chunks and their pool, places of wakers, signals that are counted; with
-# address and thread also the bounds of stacks.
+# Covered: the lock, regions of mapped memory, the live table, sites, the handler's ring, chunks and their pool, places of wakers, signals that
+# are counted; with address and thread also the bounds of stacks.
 # Not covered: the walk of a live stack (it reads words that others own, by design, and begins with registers), the CPU sampler's signals, jemalloc
 # and its hooks, locks of other crates. `diag/tests` runs those as they are; `diag/loom` has the protocols in every order.
 #
