@@ -1,4 +1,5 @@
-//! CPU time in profiles over the CPU time that was used, for diag's two sources and the `pprof` crate in the same run.
+//! CPU time in profiles over the CPU time that was used, for diag's sources and the `pprof` crate in the same run:
+//! perf events, timers on threads, and what is taken when nothing is asked for (timers first, and events as soon as the kernel has them).
 //!
 //! `cargo bench -p diag --bench cpu_accuracy` prints for each rate, number of threads and load: nanoseconds reported over those used
 //! by getrusage (the sampler's own thread excepted), for diag also the share that samples stood for before they were
@@ -44,8 +45,8 @@ mod table {
         let counts: &[usize] = if short { &[2, 16] } else { &[1, 2, 8, 16] };
         println!("reported / used, (accounted before weighting), skew between equal threads");
         println!(
-            "{:>4} {:>7} {:>11} {:>25} {:>25} {:>16}",
-            "Hz", "threads", "load", "perf cpu-clock", "thread timers", "pprof crate"
+            "{:>4} {:>7} {:>11} {:>25} {:>25} {:>25} {:>16}",
+            "Hz", "threads", "load", "perf cpu-clock", "thread timers", "default", "pprof crate"
         );
         let mut met = true;
         for load in [Load::Busy, Load::HalfIdle, Load::ShortLived] {
@@ -54,12 +55,13 @@ mod table {
                     // A quarter of a second each at least: their share of a period or a tick is small then.
                     let cpu = cpu.max(Duration::from_millis(250) * threads as u32);
                     let cell = Cell { hz, threads, load, cpu };
-                    let ours = [Source::PerfCpuClock, Source::ThreadTimers].map(|s| cell.by_diag(s));
+                    let ours = [Some(Source::PerfCpuClock), Some(Source::ThreadTimers), None]
+                        .map(|source| cell.by_diag(source));
                     let theirs = by_pprof(&cell);
-                    let [perf, timers] = ours.map(|found| show(&cell, found.as_ref(), &mut met));
+                    let [perf, timers, default] = ours.map(|found| show(&cell, found.as_ref(), &mut met));
                     let theirs = format!("{:.3} {}", theirs.ratio(), skew(&cell, &theirs));
                     let load = format!("{load:?}");
-                    println!("{hz:>4} {threads:>7} {load:>11} {perf:>25} {timers:>25} {theirs:>16}");
+                    println!("{hz:>4} {threads:>7} {load:>11} {perf:>25} {timers:>25} {default:>25} {theirs:>16}");
                 }
             }
         }

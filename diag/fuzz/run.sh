@@ -42,6 +42,16 @@ mkdir -p "$out/corpus-pprof"
 for packed in ../tests/golden/*.gz; do
     gunzip -c "$packed" >"$out/corpus-pprof/$(basename "$packed" .gz)"
 done
+# What went wrong last, where a log that is cut short still shows it: the panic, and the input where it is small.
+failed() {
+    tail -40 "$out/$1.log"
+    for input in "$out/crash-$1-"*; do
+        [ "$(stat -c %s "$input")" -gt 4096 ] || { echo "$(basename "$input"), gzip and base64:" && gzip -9c "$input" | base64 -w0 && echo; }
+    done
+    echo "fuzz $1 failed:"
+    grep -E -A1 "panicked at|ERROR: |SUMMARY: |Test unit written" "$out/$1.log" | cut -c1-400
+    exit 1
+}
 for target in "${targets[@]}"; do
     corpus=$out/corpus-$target
     program=$CARGO_TARGET_DIR/$host/release/$target
@@ -52,7 +62,7 @@ for target in "${targets[@]}"; do
     args=(-timeout=25 -rss_limit_mb=2048 -max_len=65536 "-seed=${FUZZ_SEED:-1}" "-artifact_prefix=$out/crash-$target-" -print_final_stats=1)
     [ -f "dictionaries/$target" ] && args+=("-dict=dictionaries/$target")
     echo "fuzz $target for $seconds s"
-    "$program" "${seeds[@]}" -max_total_time="$seconds" "${args[@]}" 2>"$out/$target.log" || { tail -40 "$out/$target.log"; exit 1; }
+    "$program" "${seeds[@]}" -max_total_time="$seconds" "${args[@]}" 2>"$out/$target.log" || failed "$target"
     grep -E 'stat::number_of_executed_units|Done' "$out/$target.log"
     if [ "${FUZZ_MERGE:-0}" = 1 ]; then
         mkdir -p "seeds/$target"

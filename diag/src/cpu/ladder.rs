@@ -7,6 +7,38 @@ use super::{CpuError, CpuOptions, Mode, Source};
 pub(super) struct Choice {
     pub(super) source: Source,
     pub(super) why: String,
+    /// A better source is still to be tried, by [`second`].
+    pub(super) is_first_step: bool,
+}
+
+impl Choice {
+    pub(super) fn new(source: Source, why: impl Into<String>) -> Self {
+        Self { source, why: why.into(), is_first_step: false }
+    }
+}
+
+/// What a recording begins with: the source that is asked for, or one that is there at once, while a better one is still to be tried.
+/// For the kernel takes 5 to 40 ms to open the first event of the whole machine (it waits until every processor has taken
+/// note), and those are not to be missing in front of each profile.
+#[cfg(target_os = "linux")]
+pub(super) fn first(options: &CpuOptions) -> Result<Choice, CpuError> {
+    let may_rise = (options.mode, options.source) == (Mode::Cpu, None) && !filtered();
+    match may_rise && timers().is_ok() {
+        true => Ok(Choice { is_first_step: true, ..Choice::new(Source::ThreadTimers, String::new()) }),
+        false => choose(options),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) use choose as first;
+
+/// What a recording goes on with that [`first`] let begin with timers.
+#[cfg(target_os = "linux")]
+pub(super) fn second() -> Choice {
+    match perf() {
+        Ok(()) => events(),
+        Err(no_perf) => timers_for_want_of_events(&no_perf),
+    }
 }
 
 /// The best source that works, or the one that is asked for.
@@ -15,7 +47,7 @@ pub(super) fn choose(options: &CpuOptions) -> Result<Choice, CpuError> {
     if options.mode == Mode::Wall {
         let why = "threads are asked where they are".to_owned();
         return match options.source {
-            None | Some(Source::Signals) => Ok(Choice { source: Source::Signals, why }),
+            None | Some(Source::Signals) => Ok(Choice::new(Source::Signals, why)),
             Some(other) => Err(unavailable(
                 format!("{other:?} measures CPU time, not time that passes"),
                 "leave the source out for mode=wall",
@@ -43,7 +75,7 @@ pub(super) fn choose(options: &CpuOptions) -> Result<Choice, CpuError> {
 pub(super) fn choose(options: &CpuOptions) -> Result<Choice, CpuError> {
     match (options.mode, options.source) {
         (Mode::Cpu, None | Some(Source::PprofCrate)) => {
-            Ok(Choice { source: Source::PprofCrate, why: "the sampler of diag is for Linux".to_owned() })
+            Ok(Choice::new(Source::PprofCrate, "the sampler of diag is for Linux"))
         }
         _ => Err(unavailable(
             "this system has CPU profiles by the pprof crate only".to_owned(),
@@ -54,7 +86,23 @@ pub(super) fn choose(options: &CpuOptions) -> Result<Choice, CpuError> {
 
 #[cfg(target_os = "linux")]
 fn asked(source: Source) -> Choice {
-    Choice { source, why: "it was asked for".to_owned() }
+    Choice::new(source, "it was asked for")
+}
+
+#[cfg(target_os = "linux")]
+fn events() -> Choice {
+    let why = "perf_event_open gives a high-resolution timer on each thread's CPU time";
+    Choice::new(Source::PerfCpuClock, why)
+}
+
+#[cfg(target_os = "linux")]
+fn timers_for_want_of_events(no_perf: &CpuError) -> Choice {
+    let hz = ticks_a_second().map_or("CONFIG_HZ".to_owned(), |hz| hz.to_string());
+    let why = format!(
+        "{no_perf}; timers on each thread's CPU time work and have at most {hz} signals a second, each weighted by the periods it \
+         stands for"
+    );
+    Choice::new(Source::ThreadTimers, why)
 }
 
 #[cfg(target_os = "linux")]
@@ -67,24 +115,10 @@ fn best() -> Result<Choice, CpuError> {
         )),
         false => perf(),
     };
-    let Err(no_perf) = perf else {
-        return Ok(Choice {
-            source: Source::PerfCpuClock,
-            why: "perf_event_open gives a high-resolution timer on each thread's CPU time".to_owned(),
-        });
-    };
-    let Err(no_timers) = timers() else {
-        let hz = ticks_a_second().map_or("CONFIG_HZ".to_owned(), |hz| hz.to_string());
-        return Ok(Choice {
-            source: Source::ThreadTimers,
-            why: format!(
-                "{no_perf}; timers on each thread's CPU time work and have at most {hz} signals a second, each weighted by the \
-                 periods it stands for"
-            ),
-        });
-    };
+    let Err(no_perf) = perf else { return Ok(events()) };
+    let Err(no_timers) = timers() else { return Ok(timers_for_want_of_events(&no_perf)) };
     match pprof_crate() {
-        Ok(()) => Ok(Choice { source: Source::PprofCrate, why: format!("{no_perf}; {no_timers}") }),
+        Ok(()) => Ok(Choice::new(Source::PprofCrate, format!("{no_perf}; {no_timers}"))),
         Err(_) => Err(unavailable(
             format!("{no_perf}; {no_timers}"),
             "allow timer_create to this process (a seccomp filter may forbid it)",

@@ -143,7 +143,7 @@ pub(super) fn start(options: &CpuOptions) -> Result<Recording, CpuError> {
         state.running = Some((std::process::id(), until));
     }
     let place = Place;
-    let choice = ladder::choose(options)?;
+    let choice = ladder::first(options)?;
     let (begun, wait): (_, Receiver<()>) = sync_channel(1);
     let control =
         Arc::new(Control { end: AtomicBool::new(false), abandoned: AtomicBool::new(false), until, begun });
@@ -216,13 +216,17 @@ pub(super) fn stats() -> CpuStats {
     let state = locked.state();
     let mut stats = state.stats.clone();
     stats.recording = state.running.is_some();
+    let known = state.would_take.clone();
+    drop(locked);
     if stats.source.is_none() {
-        match state.would_take.get_or_insert_with(|| ladder::choose(&CpuOptions::default())) {
+        // Tried without the lock, for which a recording may wait: it takes the kernel up to 40 ms.
+        let choice = known.unwrap_or_else(|| ladder::choose(&CpuOptions::default()));
+        match &choice {
             Ok(choice) => (stats.source, stats.why) = (Some(choice.source), choice.why.clone()),
             Err(error) => stats.why = error.to_string(),
         }
+        lock().state().would_take = Some(choice);
     }
-    drop(locked);
     #[cfg(target_os = "linux")]
     if stats.profiles_total > 0 || stats.recording {
         stats.memory_bytes = crate::sys::cpu::ring::Ring::BYTES;

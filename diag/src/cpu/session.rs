@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::CpuError;
 use super::calibrate::Weights;
 use super::calls::{Calls, Row, State, Sum};
 use super::ladder::{self, Choice};
 use super::names::Names;
 use super::recording::Control;
 use super::threads::Threads;
+use super::{CpuError, Source};
 use crate::sys::code::Code;
 use crate::sys::cpu::handler::{Losses, Shared};
 use crate::sys::cpu::ring::Sample;
@@ -141,7 +141,7 @@ pub(super) fn begin(period_ns: u64) -> Result<Begun, CpuError> {
 }
 
 /// Records until it is told to end. Tells `control` when it has begun.
-pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded, CpuError> {
+pub(super) fn run(mut choice: Choice, hz: u32, control: &Control) -> Result<Recorded, CpuError> {
     crate::sys::thread::push_nobody();
     let period_ns = 1_000_000_000 / u64::from(hz);
     let Begun { code, shared, installed } = begin(period_ns)?;
@@ -155,6 +155,13 @@ pub(super) fn run(choice: Choice, hz: u32, control: &Control) -> Result<Recorded
     let began_ns = threads.begin_accounts();
     let began = Instant::now();
     control.begun();
+    if choice.is_first_step {
+        // Samples wait in the ring meanwhile.
+        choice = ladder::second();
+        if choice.source == Source::PerfCpuClock {
+            threads.use_events();
+        }
+    }
 
     let (mut calls, mut tally) = (Calls::new(), Tally::default());
     let mut drain = |threads: &mut Threads| {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::{Cpu, CpuError, CpuOptions, Mode, Source};
 use crate::profile::{Label, LabelValue, Profile};
 use crate::sys::cpu::clock;
+use crate::sys::cpu::perf::PerfEvent;
 
 /// There is one recording at a time in a process, and these tests are in one.
 pub(super) fn alone() -> MutexGuard<'static, ()> {
@@ -52,12 +53,12 @@ fn burning<R>(threads: usize, name: &'static str, cpu_ns: u64, during: impl FnOn
 #[test]
 fn nanoseconds_are_the_cpu_time_of_each_thread() {
     let _alone = alone();
-    for source in [Source::PerfCpuClock, Source::ThreadTimers] {
+    for source in [Some(Source::PerfCpuClock), Some(Source::ThreadTimers), None] {
         for hz in [99, 999] {
-            let options = CpuOptions::default().hz(hz).source(source);
+            let options = CpuOptions { source, ..CpuOptions::default().hz(hz) };
             let recording = match Cpu::new().record(&options) {
                 Ok(recording) => recording,
-                Err(CpuError::Unavailable { why, .. }) if source == Source::PerfCpuClock => {
+                Err(CpuError::Unavailable { why, .. }) if source == Some(Source::PerfCpuClock) => {
                     println!("skipped: {why}");
                     continue;
                 }
@@ -128,6 +129,21 @@ fn one_at_a_time_and_the_old_handler_comes_back() {
     let caught = status.lines().find_map(|l| l.strip_prefix("SigCgt:")).unwrap();
     let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
     assert_eq!(caught >> (libc::SIGPROF - 1) & 1, 0, "nobody handles SIGPROF again");
+}
+
+#[test]
+fn a_recording_begins_with_timers_and_goes_on_with_events() {
+    let _alone = alone();
+    let recording = Cpu::new().record(&CpuOptions::default()).unwrap();
+    burning(2, "burner", 300_000_000, || {});
+    let profile = recording.finish().unwrap();
+    let stats = Cpu::new().stats();
+    match PerfEvent::of_thread(crate::sys::thread::thread_id(), 1_000_000_000) {
+        Ok(_) => assert_eq!(stats.source, Some(Source::PerfCpuClock), "{}", stats.why),
+        Err(_) => assert_eq!(stats.source, Some(Source::ThreadTimers), "{}", stats.why),
+    }
+    assert!(profile.meta().comments.iter().any(|c| c.contains(&stats.why)), "{:?}", profile.meta().comments);
+    assert!(!stats.why.is_empty());
 }
 
 #[cfg(feature = "cpu-guard")]

@@ -198,6 +198,21 @@ impl Threads {
         Some(Armed::Perf { _event: event })
     }
 
+    /// Goes over to events from timers, with which the recording began.
+    pub(super) fn use_events(&mut self) {
+        self.events_left = events_allowed();
+        let mut tracked = std::mem::take(&mut self.tracked);
+        for (&thread, tracked) in &mut tracked {
+            // The timer's period ends here and the event's begins, each at a random moment: no sample more or less on average.
+            let first_ns = 1 + self.random.below(self.period_ns);
+            if let Some(event) = self.event(thread, first_ns) {
+                tracked.armed = event;
+                self.shared.set_armed(thread, true);
+            }
+        }
+        self.tracked = tracked;
+    }
+
     /// Sets what is counted from: the CPU time of every thread now.
     pub(super) fn begin_accounts(&mut self) -> u64 {
         self.began = Some(Instant::now());

@@ -113,6 +113,19 @@ impl Image {
             Data::Read(_) => Access::Read,
         }
     }
+
+    /// Bytes on the heap that using a section costs: none if it is mapped and not compressed, or beyond the file's end, where nothing is
+    /// read.
+    pub(super) fn section_cost(&self, elf: &Elf<'_>, name: &str) -> u64 {
+        let range = elf.section_by_name(name).and_then(|s| s.compressed_file_range().ok());
+        let within = |end: u64| (&self.data).len().is_ok_and(|length| end <= length);
+        let is_whole = |r: &object::CompressedFileRange| r.offset.checked_add(r.compressed_size).is_some_and(within);
+        let Some(range) = range.filter(is_whole) else { return 0 };
+        let is_compressed = range.format != object::CompressionFormat::None;
+        let unpacked = if is_compressed { range.uncompressed_size } else { 0 };
+        let read = if self.access() == Access::Read { range.compressed_size } else { 0 };
+        unpacked.saturating_add(read)
+    }
 }
 
 /// Build id in lower-case hex, or empty.
@@ -136,17 +149,6 @@ pub(super) fn section_size(elf: &Elf<'_>, name: &str) -> u64 {
         Ok(range) => range.uncompressed_size,
         Err(_) => 0,
     }
-}
-
-/// Bytes on the heap that using a section costs: none if it is mapped and not compressed.
-pub(super) fn section_cost(elf: &Elf<'_>, name: &str, access: Access) -> u64 {
-    let Some(range) = elf.section_by_name(name).and_then(|s| s.compressed_file_range().ok()) else {
-        return 0;
-    };
-    let compressed = range.format != object::CompressionFormat::None;
-    let unpacked = if compressed { range.uncompressed_size } else { 0 };
-    let read = if access == Access::Read { range.compressed_size } else { 0 };
-    unpacked.saturating_add(read)
 }
 
 /// A section, uncompressed; empty when there is none or it is damaged.

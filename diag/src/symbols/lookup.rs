@@ -106,7 +106,7 @@ fn from_dwarf(
     let cost = [Some(open), supplementary.as_ref()]
         .into_iter()
         .flatten()
-        .map(|o| sections::cost(&o.elf, o.image.access()))
+        .map(|o| sections::cost(o.image, &o.elf))
         .fold(0, u64::saturating_add);
     if cost > options.max_copied_bytes {
         report.note(format!(
@@ -149,7 +149,7 @@ impl Split<'_> {
         }
         let limit = self.options.max_copied_bytes;
         let opened = Image::open(path, self.options.access()).and_then(|image| {
-            let cost = sections::cost(&image.elf()?, image.access());
+            let cost = sections::cost(&image, &image.elf()?);
             if cost > limit {
                 return Err(format!(
                     "it would take {} MiB of memory, {} MiB are allowed",

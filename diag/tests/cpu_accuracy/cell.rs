@@ -90,8 +90,10 @@ impl Cell {
     }
 
     /// By diag. `None` where the source is not to be had.
-    pub(crate) fn by_diag(&self, source: Source) -> Option<Found> {
-        let recording = match Cpu::new().record(&CpuOptions::default().hz(self.hz).source(source)) {
+    pub(crate) fn by_diag(&self, source: Option<Source>) -> Option<Found> {
+        let mut options = CpuOptions::default().hz(self.hz);
+        options.source = source;
+        let recording = match Cpu::new().record(&options) {
             Err(CpuError::Unavailable { why, .. }) => {
                 println!("skipped: {why}");
                 return None;

@@ -44,6 +44,28 @@ fn events_of_threads_that_ended_are_free_again() {
 }
 
 #[test]
+fn threads_go_over_from_timers_to_events() {
+    let _alone = crate::cpu::tests::alone();
+    if PerfEvent::of_thread(crate::sys::thread::thread_id(), 1_000_000_000).is_err() {
+        return println!("skipped: no perf_event_open here");
+    }
+    let mut threads = threads(0);
+    let waiting: Vec<_> = (0..5).map(|_| waiting()).collect();
+    threads.scan();
+    let timers =
+        |threads: &Threads| threads.tracked.values().filter(|t| matches!(t.armed, Armed::Timer { .. })).count();
+    assert!(timers(&threads) >= 5);
+    threads.use_events();
+    assert_eq!(timers(&threads), 0);
+    assert!(threads.tracked.values().all(|t| matches!(t.armed, Armed::Perf { .. })));
+    threads.end(0);
+    for (stay, thread) in waiting {
+        drop(stay);
+        thread.join().unwrap();
+    }
+}
+
+#[test]
 fn a_thread_that_was_missed_at_first_is_not_charged_with_its_past() {
     let _alone = crate::cpu::tests::alone();
     let mut threads = threads(0);

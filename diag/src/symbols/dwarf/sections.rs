@@ -5,7 +5,7 @@ use std::convert::Infallible;
 
 use gimli::{DwarfPackageSections, DwarfSections, SectionId};
 
-use crate::symbols::image::{self, Elf};
+use crate::symbols::image::{self, Elf, Image};
 
 const NEEDED: [SectionId; 9] = [
     SectionId::DebugAbbrev,
@@ -34,10 +34,10 @@ const IN_PACKAGES: [SectionId; 7] = [
 type Bytes<'d> = Cow<'d, [u8]>;
 
 /// Bytes on the heap that using a file costs.
-pub(in crate::symbols) fn cost(elf: &Elf<'_>, access: image::Access) -> u64 {
+pub(in crate::symbols) fn cost(image: &Image, elf: &Elf<'_>) -> u64 {
     let linked = NEEDED.iter().map(|id| id.name());
     let split = NEEDED.iter().chain(&IN_PACKAGES).filter_map(|id| id.dwo_name());
-    linked.chain(split).map(|name| image::section_cost(elf, name, access)).fold(0, u64::saturating_add)
+    linked.chain(split).map(|name| image.section_cost(elf, name)).fold(0, u64::saturating_add)
 }
 
 /// The sections of a linked file.

@@ -98,6 +98,29 @@ fn cut_files() {
     }
 }
 
+/// Where the header of a section is.
+fn header_of(file: &[u8], name: &str) -> usize {
+    let elf = object::File::parse(file).unwrap();
+    let index = elf.section_by_name(name).unwrap().index().0;
+    let table = u64::from_le_bytes(file[0x28..0x30].try_into().unwrap()) as usize;
+    table + index * 64
+}
+
+/// What cannot be read costs nothing, and does not use up the budget of the rest. Found by fuzzing.
+#[test]
+fn a_section_that_is_larger_than_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = std::fs::read(program(dir.path(), "good", &["-g", "-O2"])).unwrap();
+    let offsets = offsets(&good);
+    let whole = ask_damaged(dir.path(), &good, &offsets);
+    let mut damaged = good.clone();
+    let header = header_of(&good, ".debug_rnglists");
+    damaged[header + 0x20..header + 0x28].copy_from_slice(&0x6564_2e00_0000_0028_u64.to_le_bytes());
+    let found = ask_damaged(dir.path(), &damaged, &offsets);
+    let lines = |found: &Found| found.iter().flatten().flatten().filter(|frame| frame.3 > 0).count();
+    assert!(lines(&found) > lines(&whole) / 2, "{} of {}", lines(&found), lines(&whole));
+}
+
 /// A section of another kind has the name of the symbol table, and says it is larger than any budget.
 #[test]
 fn a_name_twice() {
@@ -105,13 +128,7 @@ fn a_name_twice() {
     let good = std::fs::read(program(dir.path(), "good", &["-O2"])).unwrap();
     let offsets = offsets(&good);
     let found = ask_damaged(dir.path(), &good, &offsets);
-    let header_of = |name: &str| {
-        let elf = object::File::parse(&*good).unwrap();
-        let index = elf.section_by_name(name).unwrap().index().0;
-        let table = u64::from_le_bytes(good[0x28..0x30].try_into().unwrap()) as usize;
-        table + index * 64
-    };
-    let (comment, symtab) = (header_of(".comment"), header_of(".symtab"));
+    let (comment, symtab) = (header_of(&good, ".comment"), header_of(&good, ".symtab"));
     let mut damaged = good.clone();
     damaged.copy_within(symtab..symtab + 4, comment);
     damaged[comment + 0x20..comment + 0x28].copy_from_slice(&(1u64 << 54).to_le_bytes());
