@@ -172,8 +172,13 @@ pub(crate) fn start_and_stop(storm: &Storm) {
         // All 500 where there is time.
         while rounds < 500 && storm.goes_on() {
             rounds += 1;
+            let mut options = storm.options();
+            if rounds % 2 == 0 {
+                // As it is by default: goes over from timers to events, or ends before.
+                options.source = None;
+            }
             let recording = loop {
-                match Cpu::new().record(&storm.options()) {
+                match Cpu::new().record(&options) {
                     Err(CpuError::Busy { .. }) => thread::yield_now(),
                     other => break other.unwrap(),
                 }
@@ -194,6 +199,4 @@ pub(crate) fn start_and_stop(storm: &Storm) {
     while Cpu::new().stats().recording && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(1));
     }
-    // The thread ends just after it has freed the place.
-    thread::sleep(Duration::from_millis(50));
 }
