@@ -61,7 +61,9 @@ mod table {
                     let [perf, timers, default] = ours.map(|found| show(&cell, found.as_ref(), &mut met));
                     let theirs = format!("{:.3} {}", theirs.ratio(), skew(&cell, &theirs));
                     let load = format!("{load:?}");
-                    println!("{hz:>4} {threads:>7} {load:>11} {perf:>25} {timers:>25} {default:>25} {theirs:>16}");
+                    println!(
+                        "{hz:>4} {threads:>7} {load:>11} {perf:>25} {timers:>25} {default:>25} {theirs:>16}"
+                    );
                 }
             }
         }

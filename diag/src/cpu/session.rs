@@ -31,6 +31,9 @@ const DRAIN_AT_FIRST: Duration = Duration::from_millis(5);
 const AT_FIRST: Duration = Duration::from_millis(500);
 /// Files loaded and unloaded are looked for so often.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
+/// The unwind rules of the program are read in pieces, between two emptyings of the ring: one processor, some 100 ns a function.
+#[cfg(target_arch = "x86_64")]
+const LEARN_AT_ONCE: Duration = Duration::from_millis(1);
 /// The process's timer is never faster: it interrupts threads that have their own for nothing.
 const PROCESS_PERIOD_NS: u64 = 4_000_000;
 
@@ -182,6 +185,8 @@ pub(super) fn run(mut choice: Choice, hz: u32, control: &Control) -> Result<Reco
         });
         tally.samples - before
     };
+    #[cfg(target_arch = "x86_64")]
+    let mut learning = code.walker().program_to_learn();
     let mut refreshed = Instant::now();
     let (mut pause, mut drained) = (DRAIN_AT_FIRST, Instant::now());
     while !control.wait(pause) {
@@ -190,6 +195,13 @@ pub(super) fn run(mut choice: Choice, hz: u32, control: &Control) -> Result<Reco
         drained = Instant::now();
         if began.elapsed() >= AT_FIRST {
             pause = next_pause(samples, took, Duration::from_nanos(period_ns));
+        }
+        #[cfg(target_arch = "x86_64")]
+        if let Some(mut program) = learning.take() {
+            match program.go_on(LEARN_AT_ONCE) {
+                true => learning = Some(program),
+                false => code.walker().know_program(program.finish()),
+            }
         }
         threads.look_if_due();
         threads.scan_if_due();

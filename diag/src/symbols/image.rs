@@ -119,7 +119,8 @@ impl Image {
     pub(super) fn section_cost(&self, elf: &Elf<'_>, name: &str) -> u64 {
         let range = elf.section_by_name(name).and_then(|s| s.compressed_file_range().ok());
         let within = |end: u64| (&self.data).len().is_ok_and(|length| end <= length);
-        let is_whole = |r: &object::CompressedFileRange| r.offset.checked_add(r.compressed_size).is_some_and(within);
+        let is_whole =
+            |r: &object::CompressedFileRange| r.offset.checked_add(r.compressed_size).is_some_and(within);
         let Some(range) = range.filter(is_whole) else { return 0 };
         let is_compressed = range.format != object::CompressionFormat::None;
         let unpacked = if is_compressed { range.uncompressed_size } else { 0 };

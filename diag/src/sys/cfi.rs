@@ -112,7 +112,7 @@ fn place(address: u64) -> (usize, u64) {
     ((hash >> TAG_BITS) as usize, hash & ((1 << TAG_BITS) - 1))
 }
 
-fn pack(rule: Rule) -> u64 {
+pub(super) fn pack(rule: Rule) -> u64 {
     match rule {
         Rule::Root => KIND_ROOT,
         Rule::Caller { cfa_from_rbp, cfa_offset, rbp_below_cfa } => {
@@ -125,7 +125,7 @@ fn pack(rule: Rule) -> u64 {
 }
 
 #[inline]
-fn unpack(word: u64) -> Option<Rule> {
+pub(super) fn unpack(word: u64) -> Option<Rule> {
     match word & 3 {
         KIND_CALLER => Some(Rule::Caller {
             cfa_from_rbp: word >> 2 & 1 == 1,
@@ -163,8 +163,13 @@ pub(crate) fn compile(
     }
     let row = fde.unwind_info_for_address(&frames, &bases, scratch, address).ok()?;
     let range = row.start_address()..row.end_address();
+    Some((rule_of(row)?, range))
+}
+
+/// The rule that a row states, if it has the common shape. The return address is to be in the column of x86-64.
+pub(super) fn rule_of(row: &UnwindTableRow<usize, Fixed>) -> Option<Rule> {
     match row.register(X86_64::RA) {
-        Some(RegisterRule::Undefined) => return Some((Rule::Root, range)),
+        Some(RegisterRule::Undefined) => return Some(Rule::Root),
         Some(RegisterRule::Offset(-8)) => {}
         _ => return None,
     }
@@ -182,7 +187,7 @@ pub(crate) fn compile(
     };
     let fits = |offset: i64| (0..=MAX_OFFSET).contains(&offset) && offset % 8 == 0;
     let rule = Rule::Caller { cfa_from_rbp, cfa_offset: offset as u16, rbp_below_cfa: rbp_below_cfa as u16 };
-    (fits(offset) && offset > 0 && fits(rbp_below_cfa)).then_some((rule, range))
+    (fits(offset) && offset > 0 && fits(rbp_below_cfa)).then_some(rule)
 }
 
 #[cfg(test)]

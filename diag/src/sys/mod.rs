@@ -50,6 +50,8 @@ pub(crate) mod memory_file;
 pub(crate) mod modules;
 #[cfg(all(any(feature = "heap", feature = "sync"), target_os = "linux"))]
 pub(crate) mod own_stack;
+#[cfg(all(feature = "cpu", target_os = "linux", target_arch = "x86_64"))]
+pub(crate) mod program_rules;
 #[cfg(feature = "parking_lot")]
 pub(crate) mod raw_locks;
 #[cfg(any(feature = "heap", feature = "cpu"))]

@@ -6,12 +6,15 @@
 //! - Never allocates: fixed scratch space, made beforehand, one of a few behind a lock, needed only off the fast path.
 //! - The module list is replaced as a whole by [`Walker::refresh`]. Who reads it holds one scratch space's lock; the old
 //!   list is freed only after each of those locks has been taken once, and then the rules are forgotten.
-//! - A signal handler takes no lock: it follows cached rules only ([`Walker::walk_cached_in_handler`]). Where it gets stuck,
+//! - A signal handler takes no lock: it follows cached rules and those of the main program, which the sampler makes beforehand
+//!   ([`super::program_rules`]), only ([`Walker::walk_cached_in_handler`]). Where it gets stuck,
 //!   somebody else goes on from there on a copy of the stack ([`Walker::resume`]), and the rules are known the next time.
 //! - What a thread's last walk found, and still is there, is taken over: [`recall`].
 //! - Addresses come out ready for a look-up: framehop's `address_for_lookup` is the one place of the minus-one rule.
 
 use std::ops::Range;
+#[cfg(all(feature = "cpu", target_arch = "x86_64"))]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use framehop::{ExplicitModuleSectionInfo, FrameAddress, MustNotAllocateDuringUnwind, Unwinder};
@@ -20,6 +23,8 @@ use framehop::{ExplicitModuleSectionInfo, FrameAddress, MustNotAllocateDuringUnw
 use super::cfi::{self, Rule, RuleCache};
 use super::lock::{Guard, Lock};
 use super::modules::{self, Bytes, Module, UnwindTables};
+#[cfg(all(feature = "cpu", target_arch = "x86_64"))]
+use super::program_rules::{Making, ProgramRules};
 use recall::{OPAQUE, Recall, Recalls, Taken};
 
 mod recall;
@@ -163,6 +168,9 @@ pub(crate) struct Walker {
     /// that meets one for the first time would copy the stack.
     #[cfg(target_arch = "x86_64")]
     blocks: RuleCache,
+    /// Made for the CPU sampler.
+    #[cfg(all(feature = "cpu", target_arch = "x86_64"))]
+    program: OnceLock<ProgramRules>,
     recalls: Recalls,
     table_bytes: AtomicU64,
 }
@@ -291,6 +299,8 @@ impl Walker {
             rules: RuleCache::new()?,
             #[cfg(target_arch = "x86_64")]
             blocks: RuleCache::new()?,
+            #[cfg(all(feature = "cpu", target_arch = "x86_64"))]
+            program: OnceLock::new(),
             recalls: Recalls::new()?,
             table_bytes: AtomicU64::new(0),
         })
@@ -336,6 +346,8 @@ impl Walker {
         let own = self.rules.memory_bytes() + self.blocks.memory_bytes();
         #[cfg(not(target_arch = "x86_64"))]
         let own = 0;
+        #[cfg(all(feature = "cpu", target_arch = "x86_64"))]
+        let own = own + self.program.get().map_or(0, ProgramRules::memory_bytes);
         let scratch = FRAMEHOP_CACHE_BYTES + size_of::<Lock<Scratch>>() as u64;
         own + self.recalls.memory_bytes()
             + self.scratch.len() as u64 * scratch
@@ -388,7 +400,12 @@ impl Walker {
             let address = at.address.address_for_lookup();
             let is_interrupted = matches!(at.address, FrameAddress::InstructionPointer(_));
             let of_block = || self.blocks.get(cfi::block(address)).filter(|_| is_interrupted);
-            match self.rules.get(address).or_else(of_block) {
+            match self
+                .rules
+                .get(address)
+                .or_else(|| self.of_program(address, is_interrupted))
+                .or_else(of_block)
+            {
                 Some(rule) => at.follow(rule, &stack),
                 None => Step::Unknown,
             }
@@ -397,6 +414,45 @@ impl Walker {
         recall.leave();
         let stuck = Stuck { registers: at.registers, is_return: count > 1 };
         (count, end.map_or(CachedEnd::Stuck(stuck), CachedEnd::Ended))
+    }
+
+    /// By the table of the main program, when that was made.
+    #[cfg(all(feature = "cpu", target_arch = "x86_64"))]
+    fn of_program(&self, address: u64, is_interrupted: bool) -> Option<Rule> {
+        let rule = self.program.get()?.get(address)?;
+        if !is_interrupted {
+            // Found sooner the next time. It never becomes another one, for the program stays where it is.
+            self.rules.put(address, rule);
+        }
+        Some(rule)
+    }
+
+    /// Nobody makes one without the CPU sampler.
+    #[cfg(all(not(feature = "cpu"), target_arch = "x86_64"))]
+    fn of_program(&self, _address: u64, _is_interrupted: bool) -> Option<Rule> {
+        None
+    }
+
+    /// A table of the main program's rules, to be made and given to [`know_program`](Self::know_program). `None` when it is known, or has no
+    /// unwind tables.
+    #[cfg(all(feature = "cpu", target_arch = "x86_64"))]
+    pub(crate) fn program_to_learn(&self) -> Option<Making> {
+        if self.program.get().is_some() {
+            return None;
+        }
+        let scratch = self.free_scratch();
+        // SAFETY: as in `step_slowly`.
+        let tables = unsafe { &*self.tables.load(Ordering::Acquire) };
+        let of_program = |(_, own): &&(Range<u64>, UnwindTables)| matches!(own.frames, Bytes::InPlace(_));
+        let (range, own) = tables.modules.iter().find(of_program).cloned()?;
+        drop(scratch);
+        Some(Making::new(own, range.start))
+    }
+
+    /// From now on handlers know them.
+    #[cfg(all(feature = "cpu", target_arch = "x86_64"))]
+    pub(crate) fn know_program(&self, rules: ProgramRules) {
+        _ = self.program.set(rules);
     }
 
     /// Without a cache of rules every walk goes on elsewhere.

@@ -52,8 +52,9 @@ fn threads_go_over_from_timers_to_events() {
     let mut threads = threads(0);
     let waiting: Vec<_> = (0..5).map(|_| waiting()).collect();
     threads.scan();
-    let timers =
-        |threads: &Threads| threads.tracked.values().filter(|t| matches!(t.armed, Armed::Timer { .. })).count();
+    let timers = |threads: &Threads| {
+        threads.tracked.values().filter(|t| matches!(t.armed, Armed::Timer { .. })).count()
+    };
     assert!(timers(&threads) >= 5);
     threads.use_events();
     assert_eq!(timers(&threads), 0);

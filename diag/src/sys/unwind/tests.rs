@@ -116,6 +116,45 @@ fn a_rule_of_a_block_is_that_of_all_its_addresses() {
     assert_eq!(known(), 0, "what was learnt of old modules is forgotten");
 }
 
+/// A handler on code that nobody has met goes on as far as the program's own code reaches.
+#[test]
+#[cfg(all(feature = "cpu", target_arch = "x86_64"))]
+fn the_table_of_the_program_leads_through_all_of_it() {
+    #[inline(never)]
+    fn below(depth: u32, walker: &Walker) -> (Vec<u64>, CachedEnd) {
+        if depth > 0 {
+            return std::hint::black_box(below(depth - 1, walker));
+        }
+        let (registers, mut out) = (Registers::here(), [0; 128]);
+        let high = map_around(registers.stack_pointer()).unwrap().end;
+        let (count, end) = walker.walk_cached_in_handler(registers, high, &mut out);
+        (out[..count].to_vec(), end)
+    }
+    let walker = Walker::new().unwrap();
+    let modules = walker.refresh(&[]);
+    let (frames, end) = below(10, &walker);
+    assert!(frames.len() == 1 && matches!(end, CachedEnd::Stuck(_)), "nothing is known: {frames:x?}");
+    let mut making = walker.program_to_learn().unwrap();
+    while making.go_on(std::time::Duration::from_millis(5)) {}
+    let before = walker.memory_bytes();
+    walker.know_program(making.finish());
+    assert!(walker.memory_bytes() > before, "its memory is stated");
+    assert!(walker.program_to_learn().is_none(), "once is enough");
+    // Every walk anew, and no rule from elsewhere.
+    for _ in 0..2 {
+        walker.forget_walks();
+        walker.rules.clear();
+        let (frames, end) = below(10, &walker);
+        let me = modules[0].function_around(below as *const () as u64).unwrap();
+        assert_eq!(frames.iter().filter(|a| me.contains(a)).count(), 11, "one frame a call");
+        // The thread's first functions are libc's, or there is no libc.
+        match end {
+            CachedEnd::Stuck(stuck) => assert!(!modules[0].range.contains(&stuck.registers.pc)),
+            CachedEnd::Ended(end) => assert_eq!(end, WalkEnd::Root),
+        }
+    }
+}
+
 #[test]
 fn a_full_buffer_is_said() {
     let walker = Walker::new().unwrap();
