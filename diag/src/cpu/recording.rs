@@ -229,7 +229,8 @@ pub(super) fn stats() -> CpuStats {
     }
     #[cfg(target_os = "linux")]
     if stats.profiles_total > 0 || stats.recording {
-        stats.memory_bytes = crate::sys::cpu::ring::Ring::BYTES;
+        let rules = crate::sys::code::Code::of_process().map_or(0, |code| code.walker().program_bytes());
+        stats.memory_bytes = crate::sys::cpu::ring::Ring::BYTES + rules;
     }
     stats
 }

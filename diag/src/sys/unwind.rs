@@ -346,8 +346,6 @@ impl Walker {
         let own = self.rules.memory_bytes() + self.blocks.memory_bytes();
         #[cfg(not(target_arch = "x86_64"))]
         let own = 0;
-        #[cfg(all(feature = "cpu", target_arch = "x86_64"))]
-        let own = own + self.program.get().map_or(0, ProgramRules::memory_bytes);
         let scratch = FRAMEHOP_CACHE_BYTES + size_of::<Lock<Scratch>>() as u64;
         own + self.recalls.memory_bytes()
             + self.scratch.len() as u64 * scratch
@@ -447,6 +445,15 @@ impl Walker {
         let (range, own) = tables.modules.iter().find(of_program).cloned()?;
         drop(scratch);
         Some(Making::new(own, range.start))
+    }
+
+    /// Bytes of the table of the program's rules, which [`memory_bytes`](Self::memory_bytes) leaves out.
+    #[cfg(feature = "cpu")]
+    pub(crate) fn program_bytes(&self) -> u64 {
+        #[cfg(target_arch = "x86_64")]
+        return self.program.get().map_or(0, ProgramRules::memory_bytes);
+        #[cfg(not(target_arch = "x86_64"))]
+        0
     }
 
     /// From now on handlers know them.
