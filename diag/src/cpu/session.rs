@@ -31,7 +31,7 @@ const DRAIN_AT_FIRST: Duration = Duration::from_millis(5);
 const AT_FIRST: Duration = Duration::from_millis(500);
 /// Files loaded and unloaded are looked for so often.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
-/// The unwind rules of the program are read in pieces, between two emptyings of the ring: one processor, some 100 ns a function.
+/// The unwind rules of the program are read in pieces, between two emptyings of the ring.
 #[cfg(target_arch = "x86_64")]
 const LEARN_AT_ONCE: Duration = Duration::from_millis(1);
 /// The process's timer is never faster: it interrupts threads that have their own for nothing.

@@ -53,6 +53,11 @@ pub(crate) struct Making {
     next: usize,
     /// Where the code of the last one ended.
     end: u64,
+    table: Growing,
+}
+
+/// Rows so far.
+struct Growing {
     base: u64,
     rows: Vec<Row>,
 }
@@ -60,7 +65,8 @@ pub(crate) struct Making {
 impl Making {
     /// Of a module that begins at `base`.
     pub(crate) fn new(tables: UnwindTables, base: u64) -> Self {
-        Self { tables, scratch: Box::default(), next: 0, end: base, base, rows: Vec::new() }
+        let table = Growing { base, rows: Vec::new() };
+        Self { tables, scratch: Box::default(), next: 0, end: base, table }
     }
 
     /// Goes on for about so long. Says whether there is more to be made.
@@ -68,7 +74,7 @@ impl Making {
         let began = Instant::now();
         while began.elapsed() < time {
             for _ in 0..ENTRIES_AT_ONCE {
-                if self.rows.len() >= MOST_ROWS || self.entry().is_none() {
+                if self.table.rows.len() >= MOST_ROWS || self.entry().is_none() {
                     return false;
                 }
             }
@@ -78,9 +84,8 @@ impl Making {
 
     /// The table of what was made. Where a damaged entry ended it, what comes after has no rules here.
     pub(crate) fn finish(mut self) -> ProgramRules {
-        let end = self.end;
-        self.push(end, 0);
-        ProgramRules { base: self.base, rows: self.rows.into_boxed_slice() }
+        self.table.push(self.end, 0);
+        ProgramRules { base: self.table.base, rows: self.table.rows.into_boxed_slice() }
     }
 
     /// Takes over the next entry. `None` at the end.
@@ -95,38 +100,38 @@ impl Making {
         let offset = table.pointer_to_offset(pointer).ok()?;
         let fde = frames.fde_from_offset(&bases, offset, EhFrame::cie_from_offset).ok()?;
         self.next += 1;
-        let (start, end_before) = (fde.initial_address(), self.end);
-        if start < end_before {
+        let start = fde.initial_address();
+        if start < self.end {
             // The same code once more.
             return Some(());
         }
-        self.push(end_before, 0);
+        self.table.push(self.end, 0);
         self.end = fde.end_address();
         if fde.cie().return_address_register() != X86_64::RA {
             return Some(());
         }
-        let mut scratch = std::mem::take(&mut self.scratch);
         let mut known_to = start;
-        if let Ok(mut rows) = fde.rows(&frames, &bases, &mut scratch) {
+        if let Ok(mut rows) = fde.rows(&frames, &bases, &mut self.scratch) {
             while let Ok(Some(row)) = rows.next_row() {
                 let rule = cfi::rule_of(row).map_or(0, cfi::pack);
                 known_to = row.end_address();
-                self.push(row.start_address(), rule as u32);
+                self.table.push(row.start_address(), rule as u32);
             }
         }
-        self.push(known_to, 0);
-        self.scratch = scratch;
+        self.table.push(known_to, 0);
         Some(())
     }
+}
 
-    /// From this address on, which is none below the last one's.
+impl Growing {
+    /// From this address on. One below the last is not taken: only damaged tables have any.
     fn push(&mut self, address: u64, rule: u32) {
         let Some(from) = address.checked_sub(self.base).and_then(|from| u32::try_from(from).ok()) else {
             return;
         };
         match self.rows.last_mut() {
             Some(last) if last.from == from => last.rule = rule,
-            Some(last) if last.rule == rule => {}
+            Some(last) if last.rule == rule || last.from > from => {}
             _ => self.rows.push(Row { from, rule }),
         }
     }
