@@ -32,14 +32,22 @@ const TOP: f64 = 14.0;
 const PLOT_WIDTH: f64 = WIDTH - LEFT - 14.0;
 const PLOT_HEIGHT: f64 = HEIGHT - TOP - 44.0;
 /// Told apart also without colours: each line has its own dashes.
-const LINES: [(&str, &str); 6] = [
+const LINES: [(&str, &str); 10] = [
     ("#1f5fa8", ""),
     ("#c04a1a", "6 3"),
     ("#2c7a3f", "2 3"),
     ("#7a3b91", "8 3 2 3"),
     ("#777777", "1 4"),
     ("#a8871f", "10 3"),
+    ("#0d8a8a", "4 2 1 2"),
+    ("#b3336b", "12 2 2 2"),
+    ("#4b4bd0", "3 1"),
+    ("#000000", "1 2 4 2"),
 ];
+/// A row of the legend.
+const ROW: f64 = 15.0;
+/// More lines than this have their legend in two columns.
+const ONE_COLUMN: usize = 5;
 
 /// Panels, two a row.
 pub(crate) fn page(panels: &[Panel]) -> String {
@@ -59,9 +67,13 @@ pub(crate) fn page(panels: &[Panel]) -> String {
 
 impl Panel {
     fn draw(&self) -> String {
+        assert!(self.series.len() <= LINES.len(), "a line that is not drawn would not be missed");
         let points = || self.series.iter().flat_map(|s| &s.points);
-        let (x, y) =
-            (Axis::of(points().map(|p| p.0), self.scale), Axis::of(points().map(|p| p.1), self.scale));
+        let rows =
+            if self.series.len() > ONE_COLUMN { self.series.len().div_ceil(2) } else { self.series.len() };
+        let legend = (rows as f64 * ROW + 8.0) / PLOT_HEIGHT;
+        let x = Axis::of(points().map(|p| p.0), self.scale, 0.05);
+        let y = Axis::of(points().map(|p| p.1), self.scale, legend);
         let at =
             |px: f64, py: f64| (LEFT + x.place(px) * PLOT_WIDTH, TOP + (1.0 - y.place(py)) * PLOT_HEIGHT);
         let mut out = String::new();
@@ -109,13 +121,13 @@ impl Panel {
             );
         }
         for (n, (series, (colour, dashes))) in self.series.iter().zip(LINES).enumerate() {
-            let y = TOP + 12.0 + n as f64 * 15.0;
+            let y = TOP + 12.0 + (n % rows) as f64 * ROW;
+            let x = LEFT + 8.0 + (n / rows) as f64 * PLOT_WIDTH / 2.0;
             let _ = write!(
                 out,
-                "<path d=\"M{:.0} {y:.0}h22\" stroke=\"{colour}\" stroke-width=\"1.6\" stroke-dasharray=\"{dashes}\"/>\
+                "<path d=\"M{x:.0} {y:.0}h22\" stroke=\"{colour}\" stroke-width=\"1.6\" stroke-dasharray=\"{dashes}\"/>\
                  <text x=\"{:.0}\" y=\"{:.0}\">{}</text>",
-                LEFT + 8.0,
-                LEFT + 36.0,
+                x + 28.0,
                 y + 4.0,
                 series.name
             );
@@ -132,11 +144,12 @@ struct Axis {
 }
 
 impl Axis {
-    fn of(values: impl Iterator<Item = f64> + Clone, scale: Scale) -> Self {
+    /// With this part of it free at its end, on a linear one.
+    fn of(values: impl Iterator<Item = f64> + Clone, scale: Scale, free: f64) -> Self {
         match scale {
             Scale::Linear => {
                 let to = values.fold(0.0, f64::max);
-                Self { from: 0.0, to: if to > 0.0 { to * 1.05 } else { 1.0 }, scale }
+                Self { from: 0.0, to: if to > 0.0 { to / (1.0 - free) } else { 1.0 }, scale }
             }
             Scale::Logarithmic => {
                 let positive = values.filter(|v| *v > 0.0);
