@@ -46,10 +46,11 @@ done
 failed() {
     tail -40 "$out/$1.log"
     for input in "$out/crash-$1-"*; do
+        [ -f "$input" ] || continue
         [ "$(stat -c %s "$input")" -gt 4096 ] || { echo "$(basename "$input"), gzip and base64:" && gzip -9c "$input" | base64 -w0 && echo; }
     done
     echo "fuzz $1 failed:"
-    grep -E -A1 "panicked at|ERROR: |SUMMARY: |Test unit written" "$out/$1.log" | cut -c1-400
+    grep -E -A1 "panicked at|ERROR: |SUMMARY: |Test unit written" "$out/$1.log" | cut -c1-400 || true
     exit 1
 }
 for target in "${targets[@]}"; do

@@ -3,7 +3,8 @@
 //! `cargo bench -p diag --features recorder,tokio --bench growth` measures the three curves, each point in a process of its own, and
 //! writes `growth.csv`, `growth.json` and a picture an axis. `-- --soak 3600` runs a mixed service that is sampled, profiled,
 //! captured and judged all the time, and ends with 1 when the memory that diag says it holds is not level in the last two thirds; it writes
-//! `soak.csv` and a picture. Half an hour is too short: what the leak history keeps of a stack goes 20 minutes back, and fills until then. `--out DIR` says where; by default below the target folder. One run is kept in `diag/docs/growth/`.
+//! `soak.csv` and a picture. Half an hour is too short: what the leak history keeps of a stack goes 20 minutes back, and fills until then.
+//! `--out DIR` says where; by default below the target folder. One run is kept in `diag/docs/growth/`.
 //!
 //! Times are medians of the thread's time on a processor; of recordings the fastest start and stop by the clock, since the sampler's
 //! thread works too; of stalls the median of each round's worst, with and without a snapshot, which on a busy machine is the scheduler's.

@@ -59,13 +59,15 @@ pub(crate) struct Making {
 /// Rows so far.
 struct Growing {
     base: u64,
+    /// Has room for `most` from the start, of which pages become resident as they are used: growing would hold two copies for a moment.
     rows: Vec<Row>,
+    most: usize,
 }
 
 impl Making {
     /// Of a module that begins at `base`.
     pub(crate) fn new(tables: UnwindTables, base: u64) -> Self {
-        let table = Growing { base, rows: Vec::new() };
+        let table = Growing { base, rows: Vec::with_capacity(MOST_ROWS), most: MOST_ROWS };
         Self { tables, scratch: Box::default(), next: 0, end: base, table }
     }
 
@@ -74,7 +76,7 @@ impl Making {
         let began = Instant::now();
         while began.elapsed() < time {
             for _ in 0..ENTRIES_AT_ONCE {
-                if self.table.rows.len() >= MOST_ROWS || self.entry().is_none() {
+                if self.table.rows.len() >= self.table.most || self.entry().is_none() {
                     return false;
                 }
             }
@@ -129,10 +131,15 @@ impl Growing {
         let Some(from) = address.checked_sub(self.base).and_then(|from| u32::try_from(from).ok()) else {
             return;
         };
+        if self.rows.len() >= self.most {
+            return;
+        }
+        // The last one says where the table ends.
+        let has_room = self.rows.len() + 1 < self.most;
         match self.rows.last_mut() {
             Some(last) if last.from == from => last.rule = rule,
             Some(last) if last.rule == rule || last.from > from => {}
-            _ => self.rows.push(Row { from, rule }),
+            _ => self.rows.push(Row { from, rule: if has_room { rule } else { 0 } }),
         }
     }
 }
@@ -174,6 +181,26 @@ mod tests {
         println!("{} rows in {pieces} pieces, {known} of {all} addresses", rules.rows.len());
         assert!(known > all / 4, "{known} of {all}");
         assert_eq!((rules.get(0), rules.get(range.end), rules.get(u64::MAX)), (None, None, None));
+    }
+
+    #[test]
+    fn a_table_that_is_full_ends_and_stays_as_large() {
+        const MOST: usize = 1000;
+        let (tables, range) = program();
+        let mut making = Making::new(tables.clone(), range.start);
+        making.table.most = MOST;
+        while making.go_on(Duration::from_millis(10)) {}
+        let rules = making.finish();
+        assert_eq!((rules.rows.len(), rules.memory_bytes()), (MOST, 8 * MOST as u64));
+        let end = range.start + u64::from(rules.rows[MOST - 1].from);
+        let mut scratch = Scratch::default();
+        for address in (range.start..end).step_by(13) {
+            assert_eq!(
+                rules.get(address),
+                cfi::compile(&tables, address, &mut scratch).map(|(rule, _)| rule)
+            );
+        }
+        assert!((end..range.end).step_by(997).all(|address| rules.get(address).is_none()));
     }
 
     #[test]
